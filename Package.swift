@@ -35,7 +35,7 @@ let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
   .unsafeFlags(["-wmo"], .when(configuration: .release)),
-  .unsafeFlags(["-strict-memory-safety"]),
+  .strictMemorySafety(),
 ]
 
 let codecs = ["z", "bz2", "lzma", "lz4", "zstd"].map { LinkerSetting.linkedLibrary($0) }
@@ -73,7 +73,7 @@ let package = Package(
         .unsafeFlags(
           [
             "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
-            "-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all",
+            "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument", "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all",
             "-Xlinker", "--icf=safe",
           ], .when(configuration: .release))
       ]),

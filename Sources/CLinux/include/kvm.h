@@ -1,0 +1,87 @@
+// The KVM API (Documentation/virt/kvm/api.rst) as Swift can import it.
+#ifndef CLINUX_KVM_H
+#define CLINUX_KVM_H
+
+#include <linux/kvm.h>
+#include <linux/kvm_para.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// _IO* macros are not imported. clang evaluates them here once, by name.
+enum __attribute__((enum_extensibility(open))) kvm_request {
+  kvm_request_get_api_version = KVM_GET_API_VERSION,
+  kvm_request_create_vm = KVM_CREATE_VM,
+  kvm_request_check_extension = KVM_CHECK_EXTENSION,
+  kvm_request_get_vcpu_mmap_size = KVM_GET_VCPU_MMAP_SIZE,
+  kvm_request_create_vcpu = KVM_CREATE_VCPU,
+  kvm_request_run = KVM_RUN,
+  kvm_request_set_tss_addr = KVM_SET_TSS_ADDR,
+  kvm_request_create_irqchip = KVM_CREATE_IRQCHIP,
+};
+#define KVM_REQUEST(name, macro) \
+  static const unsigned long name = macro
+KVM_REQUEST(kvm_get_supported_cpuid, KVM_GET_SUPPORTED_CPUID);
+KVM_REQUEST(kvm_get_msr_index_list, KVM_GET_MSR_INDEX_LIST);
+KVM_REQUEST(kvm_set_user_memory_region, KVM_SET_USER_MEMORY_REGION);
+KVM_REQUEST(kvm_set_identity_map_addr, KVM_SET_IDENTITY_MAP_ADDR);
+KVM_REQUEST(kvm_irq_line, KVM_IRQ_LINE);
+KVM_REQUEST(kvm_signal_msi, KVM_SIGNAL_MSI);
+KVM_REQUEST(kvm_set_gsi_routing, KVM_SET_GSI_ROUTING);
+KVM_REQUEST(kvm_create_pit2, KVM_CREATE_PIT2);
+KVM_REQUEST(kvm_irqfd_request, KVM_IRQFD);
+KVM_REQUEST(kvm_ioeventfd_request, KVM_IOEVENTFD);
+KVM_REQUEST(kvm_enable_cap_request, KVM_ENABLE_CAP);
+KVM_REQUEST(kvm_get_regs, KVM_GET_REGS);
+KVM_REQUEST(kvm_set_regs, KVM_SET_REGS);
+KVM_REQUEST(kvm_get_sregs, KVM_GET_SREGS);
+KVM_REQUEST(kvm_set_sregs, KVM_SET_SREGS);
+KVM_REQUEST(kvm_get_fpu, KVM_GET_FPU);
+KVM_REQUEST(kvm_set_fpu, KVM_SET_FPU);
+KVM_REQUEST(kvm_get_msrs, KVM_GET_MSRS);
+KVM_REQUEST(kvm_set_msrs, KVM_SET_MSRS);
+KVM_REQUEST(kvm_set_cpuid2, KVM_SET_CPUID2);
+KVM_REQUEST(kvm_get_lapic, KVM_GET_LAPIC);
+KVM_REQUEST(kvm_set_lapic, KVM_SET_LAPIC);
+KVM_REQUEST(kvm_get_mp_state, KVM_GET_MP_STATE);
+KVM_REQUEST(kvm_set_mp_state, KVM_SET_MP_STATE);
+KVM_REQUEST(kvm_get_tsc_khz, KVM_GET_TSC_KHZ);
+KVM_REQUEST(kvm_kvmclock_ctrl, KVM_KVMCLOCK_CTRL);
+KVM_REQUEST(kvm_set_signal_mask, KVM_SET_SIGNAL_MASK);
+KVM_REQUEST(kvm_nmi, KVM_NMI);
+KVM_REQUEST(kvm_get_dirty_log, KVM_GET_DIRTY_LOG);
+
+// struct kvm_cpuid2 and struct kvm_msrs end in flexible arrays; these hold a fixed number of slots, laid out the same.
+enum { KVM_CPUID_SLOTS = 256, KVM_MSR_SLOTS = 64 };
+struct kvm_cpuid_table {
+  uint32_t nent;
+  uint32_t padding;
+  struct kvm_cpuid_entry2 entries[KVM_CPUID_SLOTS];
+};
+struct kvm_msr_table {
+  uint32_t nmsrs;
+  uint32_t pad;
+  struct kvm_msr_entry entries[KVM_MSR_SLOTS];
+};
+_Static_assert(offsetof(struct kvm_cpuid_table, entries) == sizeof(struct kvm_cpuid2), "kvm_cpuid2 header");
+_Static_assert(offsetof(struct kvm_msr_table, entries) == sizeof(struct kvm_msrs), "kvm_msrs header");
+
+struct kvm_irq_routes {
+  uint32_t nr;
+  uint32_t flags;
+  struct kvm_irq_routing_entry entries[64];
+};
+_Static_assert(offsetof(struct kvm_irq_routes, entries) == sizeof(struct kvm_irq_routing), "kvm_irq_routing header");
+
+// The run page: members of its anonymous union and flexible parts.
+static inline __attribute__((always_inline)) void *kvm_run_io_data(struct kvm_run *run) {
+  return (uint8_t *)run + run->io.data_offset;
+}
+static inline __attribute__((always_inline)) uint8_t *kvm_run_mmio_data(struct kvm_run *run) { return run->mmio.data; }
+static inline __attribute__((always_inline)) uint32_t kvm_run_exit_reason(const struct kvm_run *run) {
+  return __atomic_load_n(&run->exit_reason, __ATOMIC_RELAXED);
+}
+static inline __attribute__((always_inline)) void kvm_run_set_immediate_exit(struct kvm_run *run, uint8_t value) {
+  __atomic_store_n(&run->immediate_exit, value, __ATOMIC_SEQ_CST);
+}
+
+#endif
