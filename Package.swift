@@ -34,7 +34,7 @@ func embeddedLibraries() -> String {
 let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-wmo"], .when(configuration: .release)),
+  .unsafeFlags(["-wmo", "-Osize"], .when(configuration: .release)),
   .strictMemorySafety(),
 ]
 

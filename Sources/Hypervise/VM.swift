@@ -147,8 +147,8 @@ public struct VM: ~Copyable, @unchecked Sendable {
 
   /// Where an ioeventfd listens.
   public enum Doorbell: Equatable, Sendable {
-    /// A write of 4 bytes with this value to this guest-physical address.
-    case memory(address: UInt64, value: UInt32)
+    /// A write of 4 bytes to this guest-physical address, with this value or, when it is nil, with any.
+    case memory(address: UInt64, value: UInt32?)
     /// A write of `width` bytes to this port, whatever the value.
     case port(UInt16, width: UInt32)
   }
@@ -164,8 +164,10 @@ public struct VM: ~Copyable, @unchecked Sendable {
     case .memory(let address, let value):
       registration.addr = address
       registration.len = 4
-      registration.datamatch = UInt64(value)
-      flags |= 1 << UInt32(kvm_ioeventfd_flag_nr_datamatch)
+      if let value {
+        registration.datamatch = UInt64(value)
+        flags |= 1 << UInt32(kvm_ioeventfd_flag_nr_datamatch)
+      }
     case .port(let port, let width):
       registration.addr = UInt64(port)
       registration.len = width
