@@ -1,8 +1,9 @@
-/// Why KVM_RUN came back to user space (api.rst, section 5, `exit_reason`). Data of port exits is in `VCPU.portData`.
+/// Why KVM_RUN came back to user space (api.rst, section 5, `exit_reason`). `VCPU.withPortOutput` and
+/// `withPortInput` give the data of port exits.
 public enum Exit: Equatable, Sendable {
-  /// The guest wrote `count` units of `width` bytes to a port; they are in `portData`.
+  /// The guest wrote `count` units of `width` bytes to a port; see `withPortOutput`.
   case portOut(port: UInt16, width: Int, count: Int)
-  /// The guest reads `count` units of `width` bytes from a port; fill `portData` before the next run.
+  /// The guest reads `count` units of `width` bytes from a port; see `withPortInput`.
   case portIn(port: UInt16, width: Int, count: Int)
   /// The guest wrote `width` bytes to memory that is nobody's.
   case mmioWrite(address: UInt64, width: Int, value: UInt64)

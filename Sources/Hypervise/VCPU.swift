@@ -212,13 +212,25 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
     return text
   }
 
-  /// The data of the port exit that `run` just returned: `width * count` bytes. Valid until the next `run`.
+  /// What the guest wrote in the `portOut` exit that `run` just returned: `width * count` bytes.
   @inline(__always)
-  public borrowing func withPortData<Value>(_ body: (UnsafeMutableRawBufferPointer) -> Value) -> Value {
-    // unsafe: decode() checked that the data lies inside the run page.
+  public borrowing func withPortOutput<Value>(_ body: (Span<UInt8>) -> Value) -> Value {
+    body(unsafe UnsafeBufferPointer(portData).span)
+  }
+
+  /// Where the answer to the `portIn` exit that `run` just returned goes: `width * count` bytes.
+  @inline(__always)
+  public borrowing func withPortInput<Value>(_ body: (inout MutableSpan<UInt8>) -> Value) -> Value {
+    var span = unsafe portData.mutableSpan
+    return body(&span)
+  }
+
+  /// The data of a port exit. decode() checked that it lies inside the run page, which nobody else writes between runs.
+  private var portData: UnsafeMutableBufferPointer<UInt8> {
+    // unsafe: as said above; the page lives as long as self.
     let run = unsafe page.run
     let count = unsafe Int(run.pointee.io.size) * Int(run.pointee.io.count)
-    return unsafe body(UnsafeMutableRawBufferPointer(start: kvm_run_io_data(run), count: count))
+    return unsafe UnsafeMutableBufferPointer(start: kvm_run_io_data(run).assumingMemoryBound(to: UInt8.self), count: count)
   }
 
   /// Answers an `mmioRead` exit with the low bytes of `value`.

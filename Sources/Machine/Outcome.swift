@@ -19,7 +19,7 @@ public enum Outcome: Sendable {
   /// No virtual processor can ever run again.
   case hung(message: String)
   /// `--timeout` passed.
-  case timeout(seconds: UInt64)
+  case timeout(nanoseconds: UInt64)
   /// The user ended it by the console's escape.
   case escape
   /// A signal to vmrun ended it.

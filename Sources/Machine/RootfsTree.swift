@@ -11,7 +11,7 @@ public struct RootfsError: Error, CustomStringConvertible {
 ///
 /// Every file is reached from the directory's own descriptor, following no symbolic link, so that a tree that changes
 /// meanwhile cannot lead outside.
-struct RootfsTree: ~Copyable {
+final class RootfsTree {
   /// One file, directory, link or node.
   struct Entry {
     /// The path below the directory, without a leading slash, ending in NUL. Bytes, since names need not be UTF-8.
@@ -31,7 +31,7 @@ struct RootfsTree: ~Copyable {
   /// Bytes of all regular files, hard links once.
   private(set) var contentSize: UInt64 = 0
 
-  private let root: FileDescriptor
+  private let root: SharedFile
   private let rootPath: String
   private var hardLinks: [Identity: UInt32] = [:]
 
@@ -46,17 +46,19 @@ struct RootfsTree: ~Copyable {
   /// Reads the tree of `path`.
   /// - Throws: `RootfsError` that names what could not be read.
   init(path: String) throws(RootfsError) {
-    let root: FileDescriptor
-    do { root = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY) } catch {
+    root = SharedFile(try Self.openRoot(path))
+    rootPath = path
+    try scan([], depth: 0)
+  }
+
+  private static func openRoot(_ path: String) throws(RootfsError) -> FileDescriptor {
+    do { return try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY) } catch {
       switch error.errno.rawValue {
       case ENOENT: throw RootfsError("--rootfs \(path): no such directory")
       case ENOTDIR: throw RootfsError("--rootfs \(path) is not a directory; unpack an image or archive into one first")
       default: throw RootfsError("--rootfs \(path): \(error.errno)")
       }
     }
-    self.root = root
-    rootPath = path
-    try scan([], depth: 0)
   }
 
   private func failure(_ path: [UInt8]) -> RootfsError {
@@ -70,7 +72,7 @@ struct RootfsTree: ~Copyable {
   private func open(_ path: [UInt8], _ flags: Int32) throws(RootfsError) -> FileDescriptor {
     // unsafe: path ends in NUL, and outlives the call.
     let raw = unsafe path.withUnsafeBytes {
-      unsafe clinux_open_beneath(root.rawValue, $0.baseAddress, flags | O_CLOEXEC)
+      unsafe clinux_open_beneath(root.descriptor.rawValue, $0.baseAddress, flags | O_CLOEXEC)
     }
     guard raw >= 0 else { throw failure(path) }
     return FileDescriptor(owning: raw)
@@ -79,7 +81,7 @@ struct RootfsTree: ~Copyable {
   /// The content of regular file `entry`, opened anew.
   func open(_ entry: Entry) throws(RootfsError) -> FileDescriptor { try open(entry.path, O_RDONLY | O_NOFOLLOW) }
 
-  private mutating func scan(_ prefix: [UInt8], depth: Int) throws(RootfsError) {
+  private func scan(_ prefix: [UInt8], depth: Int) throws(RootfsError) {
     guard depth < RootfsTree.deepest else {
       throw RootfsError("\(rootPath) is nested more than \(RootfsTree.deepest) directories deep")
     }
@@ -113,7 +115,7 @@ struct RootfsTree: ~Copyable {
   }
 
   /// Notes one file; true when it is a directory.
-  private mutating func add(_ path: [UInt8], name: [UInt8], in folder: borrowing FileDescriptor) throws(RootfsError) -> Bool {
+  private func add(_ path: [UInt8], name: [UInt8], in folder: borrowing FileDescriptor) throws(RootfsError) -> Bool {
     var status = stat()
     // unsafe: the name ends in NUL; fstatat fills the one struct it is given.
     let result = unsafe name.withUnsafeBytes { unsafe clinux_lstatat(folder.rawValue, $0.baseAddress, &status) }

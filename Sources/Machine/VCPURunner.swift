@@ -5,10 +5,10 @@ import System
 
 /// What serves a guest's accesses to ports. Called on vCPU threads, several at once.
 protocol PortSpace: AnyObject {
-  /// The guest wrote `data`, units of `width` bytes.
-  func write(port: UInt16, width: Int, data: UnsafeRawBufferPointer)
-  /// The guest reads units of `width` bytes into `data`.
-  func read(port: UInt16, width: Int, into data: UnsafeMutableRawBufferPointer)
+  /// The guest wrote `bytes`, units of `width` bytes.
+  func write(port: UInt16, width: Int, _ bytes: Span<UInt8>)
+  /// The guest reads units of `width` bytes; all of `bytes` is to be filled.
+  func read(port: UInt16, width: Int, into bytes: inout MutableSpan<UInt8>)
 }
 
 /// What serves a guest's accesses to memory that is not RAM. Called on vCPU threads, several at once.
@@ -71,12 +71,8 @@ final class VCPURunner: @unchecked Sendable {
     do {
       while !control.isStopping {
         switch try vcpu.run() {
-        case .portOut(let port, let width, _):
-          // unsafe: the data is used only during the call.
-          unsafe vcpu.withPortData { unsafe ports.write(port: port, width: width, data: UnsafeRawBufferPointer($0)) }
-        case .portIn(let port, let width, _):
-          // unsafe: the data is used only during the call.
-          unsafe vcpu.withPortData { unsafe ports.read(port: port, width: width, into: $0) }
+        case .portOut(let port, let width, _): vcpu.withPortOutput { ports.write(port: port, width: width, $0) }
+        case .portIn(let port, let width, _): vcpu.withPortInput { ports.read(port: port, width: width, into: &$0) }
         case .mmioWrite(let address, let width, let value): memory.write(address: address, width: width, value: value)
         case .mmioRead(let address, let width): vcpu.completeRead(memory.read(address: address, width: width))
         case .interrupted:
