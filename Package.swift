@@ -34,7 +34,7 @@ func embeddedLibraries() -> String {
 let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-wmo", "-Osize"], .when(configuration: .release)),
+  .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
   .strictMemorySafety(),
 ]
 
@@ -77,13 +77,15 @@ let package = Package(
     .executableTarget(
       name: "vmrun",
       dependencies: ["Machine", "GuestInit", "System", "CLinux"],
+      exclude: ["Link"],
       swiftSettings: swift,
       linkerSettings: codecs + [
         .unsafeFlags(
           [
             "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
             "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument", "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all",
-            "-Xlinker", "--icf=safe",
+            "-Xlinker", "--icf=all", "-Xlinker", "--no-eh-frame-hdr",
+            "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
           ], .when(configuration: .release))
       ]),
     .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support"),

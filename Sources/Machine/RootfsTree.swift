@@ -1,12 +1,6 @@
 import CLinux
 import System
 
-/// Why a root directory cannot be taken into a guest.
-public struct RootfsError: Error, CustomStringConvertible {
-  public let description: String
-  init(_ description: String) { self.description = description }
-}
-
 /// What lies in a directory of the host, read once: names and metadata, no contents.
 ///
 /// Every file is reached from the directory's own descriptor, following no symbolic link, so that a tree that changes
@@ -44,32 +38,32 @@ final class RootfsTree {
   static let deepest = 256
 
   /// Reads the tree of `path`.
-  /// - Throws: `RootfsError` that names what could not be read.
-  init(path: String) throws(RootfsError) {
+  /// - Throws: `MachineError` that names what could not be read.
+  init(path: String) throws(MachineError) {
     root = SharedFile(try Self.openRoot(path))
     rootPath = path
     try scan([], depth: 0)
   }
 
-  private static func openRoot(_ path: String) throws(RootfsError) -> FileDescriptor {
+  private static func openRoot(_ path: String) throws(MachineError) -> FileDescriptor {
     do { return try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY) } catch {
       switch error.errno.rawValue {
-      case ENOENT: throw RootfsError("--rootfs \(path): no such directory")
-      case ENOTDIR: throw RootfsError("--rootfs \(path) is not a directory; unpack an image or archive into one first")
-      default: throw RootfsError("--rootfs \(path): \(error.errno)")
+      case ENOENT: throw MachineError("--rootfs \(path): no such directory")
+      case ENOTDIR: throw MachineError("--rootfs \(path) is not a directory; unpack an image or archive into one first")
+      default: throw MachineError("--rootfs \(path): \(error.errno)")
       }
     }
   }
 
-  private func failure(_ path: [UInt8]) -> RootfsError {
+  private func failure(_ path: [UInt8]) -> MachineError {
     let errno = Errno.current
     let name = String(decoding: path.dropLast(), as: UTF8.self)
     let hint = errno == .accessDenied ? " (run vmrun as the owner of the tree, or as root)" : ""
-    return RootfsError("cannot read \(rootPath)/\(name): \(errno)\(hint)")
+    return MachineError("cannot read \(rootPath)/\(name): \(errno)\(hint)")
   }
 
   /// Opens the file of `path` (ending in NUL) below the root.
-  private func open(_ path: [UInt8], _ flags: Int32) throws(RootfsError) -> FileDescriptor {
+  private func open(_ path: [UInt8], _ flags: Int32) throws(MachineError) -> FileDescriptor {
     // unsafe: path ends in NUL, and outlives the call.
     let raw = unsafe path.withUnsafeBytes {
       unsafe clinux_open_beneath(root.descriptor.rawValue, $0.baseAddress, flags | O_CLOEXEC)
@@ -79,11 +73,11 @@ final class RootfsTree {
   }
 
   /// The content of regular file `entry`, opened anew.
-  func open(_ entry: Entry) throws(RootfsError) -> FileDescriptor { try open(entry.path, O_RDONLY | O_NOFOLLOW) }
+  func open(_ entry: Entry) throws(MachineError) -> FileDescriptor { try open(entry.path, O_RDONLY | O_NOFOLLOW) }
 
-  private func scan(_ prefix: [UInt8], depth: Int) throws(RootfsError) {
+  private func scan(_ prefix: [UInt8], depth: Int) throws(MachineError) {
     guard depth < RootfsTree.deepest else {
-      throw RootfsError("\(rootPath) is nested more than \(RootfsTree.deepest) directories deep")
+      throw MachineError("\(rootPath) is nested more than \(RootfsTree.deepest) directories deep")
     }
     let folder = try open(prefix.isEmpty ? [UInt8(ascii: "."), 0] : prefix + [0], O_RDONLY | O_DIRECTORY)
     // fdopendir takes its descriptor over, so it gets one of its own.
@@ -115,7 +109,7 @@ final class RootfsTree {
   }
 
   /// Notes one file; true when it is a directory.
-  private func add(_ path: [UInt8], name: [UInt8], in folder: borrowing FileDescriptor) throws(RootfsError) -> Bool {
+  private func add(_ path: [UInt8], name: [UInt8], in folder: borrowing FileDescriptor) throws(MachineError) -> Bool {
     var status = stat()
     // unsafe: the name ends in NUL; fstatat fills the one struct it is given.
     let result = unsafe name.withUnsafeBytes { unsafe clinux_lstatat(folder.rawValue, $0.baseAddress, &status) }
@@ -143,7 +137,7 @@ final class RootfsTree {
     }
     if clinux_s_isreg(status.st_mode) {
       guard status.st_size < 1 << 32 else {
-        throw RootfsError(
+        throw MachineError(
           "\(rootPath)/\(String(decoding: path, as: UTF8.self)) is 4 GiB or more, which an initramfs cannot hold; pass it as --disk")
       }
       if isNew { contentSize += UInt64(status.st_size) } else { status.st_size = 0 }

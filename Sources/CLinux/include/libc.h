@@ -127,6 +127,7 @@ CLINUX_INLINE int clinux_tgkill(int group, int thread, int number) { return (int
 
 // A handler that does nothing: its only use is that the signal interrupts a system call.
 int clinux_install_interrupting_handler(int number);
+CLINUX_INLINE void clinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 
 extern char **environ;
 CLINUX_INLINE char **clinux_environ(void) { return environ; }
