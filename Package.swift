@@ -34,7 +34,7 @@ func embeddedLibraries() -> String {
 let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-wmo"], .when(configuration: .release)),
+  .unsafeFlags(["-wmo", "-Osize"], .when(configuration: .release)),
   .strictMemorySafety(),
 ]
 
@@ -61,10 +61,19 @@ let package = Package(
     room("KernelCache", ["Boot", "System", "CLinux"]),
     room("Virtio", ["GuestMemory", "System", "CLinux"]),
     room("Devices", ["System", "CLinux"]),
+    .systemLibrary(name: "MinimalGuestABI", path: "images/minimal/ABI"),
+    .plugin(name: "MinimalGuestImage", capability: .buildTool(), path: "images/Plugin"),
+    .target(
+      name: "MinimalGuest", dependencies: ["MinimalGuestABI"], path: "images/minimal",
+      exclude: ["ABI", "Guest", "README.md"], sources: ["MinimalGuest.swift"], swiftSettings: swift,
+      plugins: ["MinimalGuestImage"]),
     room("GuestInit", ["System", "CLinux"], path: "images/init"),
     room(
       "Machine",
-      ["Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "GuestMemory", "System", "CLinux"]),
+      [
+        "Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "MinimalGuest", "MinimalGuestABI", "GuestMemory",
+        "System", "CLinux",
+      ]),
     .executableTarget(
       name: "vmrun",
       dependencies: ["Machine", "GuestInit", "System", "CLinux"],

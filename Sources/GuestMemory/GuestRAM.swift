@@ -24,7 +24,8 @@ import System
   private let mapping: Mapping
 
   /// Maps `count` bytes (a multiple of a page), of which those past `holeStart` appear from `holeEnd` on.
-  /// The pages are private, zero and not yet touched; huge pages are asked for when `hugePages`.
+  /// The pages are private, zero and not yet touched. Huge pages suit a guest that touches most of its memory, small ones a
+  /// guest that touches a handful.
   /// - Throws: `SystemError` when the kernel refuses the mapping.
   public init(count: UInt64, holeStart: UInt64, holeEnd: UInt64, hugePages: Bool = true) throws(SystemError) {
     guard count > 0, count & 4095 == 0, holeStart & 4095 == 0, holeEnd >= holeStart, count <= UInt64(Int.max) else {
@@ -32,7 +33,7 @@ import System
     }
     // 2 MiB alignment on both sides lets KVM use huge pages for the stage-2 tables too.
     mapping = try Mapping.anonymous(count: Int(count), alignment: 2 << 20)
-    if hugePages { mapping.advise(MADV_HUGEPAGE) }
+    mapping.advise(hugePages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE)
     let low = min(count, holeStart)
     var regions = [Region(start: GuestAddress(0), count: low, hostOffset: 0)]
     if count > low { regions.append(Region(start: GuestAddress(holeEnd), count: count - low, hostOffset: low)) }

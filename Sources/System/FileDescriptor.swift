@@ -124,3 +124,11 @@ public struct PipeEnds: ~Copyable {
     self.write = write
   }
 }
+
+/// A file that several objects use: closed when the last of them lets go.
+public final class SharedFile: Sendable {
+  public let descriptor: FileDescriptor
+
+  /// Takes `descriptor` over.
+  public init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+}

@@ -1,8 +1,69 @@
 import CLinux
+import Machine
 import System
 
-@c(main)
-public func main(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
-  Log.message("hello")
-  return 0
+/// The process's environment.
+enum Environment {
+  /// The value of variable `name`, or nil.
+  static func value(of name: String) -> String? {
+    // unsafe: getenv returns a NUL-terminated string that stays valid, since vmrun never changes its environment.
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: value)
+  }
+}
+
+@c(vmrun_main)
+public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+  let timeline = Timeline()
+  var words: [String] = []
+  for index in 1..<max(1, Int(argc)) {
+    // unsafe: the kernel passes argc strings, each NUL-terminated.
+    if let word = unsafe argv[index] { unsafe words.append(String(cString: word)) }
+  }
+  do {
+    var parser = ArgumentParser(words)
+    switch try parser.parse() {
+    case .help: return Output.standard(Help.text)
+    case .version: return Output.standard(Help.version)
+    case .launch(let configuration, let timings):
+      timeline.end(.parse)
+      return launch(configuration, timings: timings, timeline: timeline)
+    }
+  } catch {
+    Log.message("\(error.message)\n       \(Help.pointer)")
+    return 125
+  }
+}
+
+/// Runs one launch, tells what there is to tell, and returns the exit code.
+private func launch(_ configuration: Configuration, timings: TimingsFormat?, timeline: Timeline) -> Int32 {
+  let outcome = Launcher.run(configuration, timeline: timeline)
+  timeline.end(.teardown)
+  if let message = outcome.message { Log.message(message) }
+  switch timings {
+  case .table: Log.raw(TimingsReport.table(timeline))
+  case .json: Log.raw(TimingsReport.json(timeline, exitCode: outcome.exitCode))
+  case nil: break
+  }
+  return outcome.exitCode
+}
+
+/// Text for standard output.
+enum Output {
+  /// Writes `text`; 0, or 125 when standard output does not take it.
+  static func standard(_ text: String) -> Int32 {
+    var text = text
+    let failed = text.withUTF8 { buffer in
+      var done = 0
+      while done < buffer.count {
+        // unsafe: done < buffer.count, so the rest lies inside the buffer.
+        let count = unsafe write(1, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+        if count < 0 && Errno.current == .interrupted { continue }
+        if count <= 0 { return true }
+        done += count
+      }
+      return false
+    }
+    return failed ? 125 : 0
+  }
 }

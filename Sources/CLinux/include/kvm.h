@@ -7,19 +7,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// _IO* macros are not imported. clang evaluates them here once, by name.
-enum __attribute__((enum_extensibility(open))) kvm_request {
-  kvm_request_get_api_version = KVM_GET_API_VERSION,
-  kvm_request_create_vm = KVM_CREATE_VM,
-  kvm_request_check_extension = KVM_CHECK_EXTENSION,
-  kvm_request_get_vcpu_mmap_size = KVM_GET_VCPU_MMAP_SIZE,
-  kvm_request_create_vcpu = KVM_CREATE_VCPU,
-  kvm_request_run = KVM_RUN,
-  kvm_request_set_tss_addr = KVM_SET_TSS_ADDR,
-  kvm_request_create_irqchip = KVM_CREATE_IRQCHIP,
-};
+// _IO* macros are not imported: each is evaluated here once, under its own name in lower case.
 #define KVM_REQUEST(name, macro) \
   static const unsigned long name = macro
+KVM_REQUEST(kvm_get_api_version_request, KVM_GET_API_VERSION);
+KVM_REQUEST(kvm_create_vm_request, KVM_CREATE_VM);
+KVM_REQUEST(kvm_check_extension_request, KVM_CHECK_EXTENSION);
+KVM_REQUEST(kvm_get_vcpu_mmap_size_request, KVM_GET_VCPU_MMAP_SIZE);
+KVM_REQUEST(kvm_create_vcpu_request, KVM_CREATE_VCPU);
+KVM_REQUEST(kvm_run_request, KVM_RUN);
+KVM_REQUEST(kvm_set_tss_addr_request, KVM_SET_TSS_ADDR);
+KVM_REQUEST(kvm_create_irqchip_request, KVM_CREATE_IRQCHIP);
 KVM_REQUEST(kvm_get_supported_cpuid, KVM_GET_SUPPORTED_CPUID);
 KVM_REQUEST(kvm_get_msr_index_list, KVM_GET_MSR_INDEX_LIST);
 KVM_REQUEST(kvm_set_user_memory_region, KVM_SET_USER_MEMORY_REGION);
@@ -76,7 +74,46 @@ _Static_assert(offsetof(struct kvm_irq_routes, entries) == sizeof(struct kvm_irq
 static inline __attribute__((always_inline)) void *kvm_run_io_data(struct kvm_run *run) {
   return (uint8_t *)run + run->io.data_offset;
 }
-static inline __attribute__((always_inline)) uint8_t *kvm_run_mmio_data(struct kvm_run *run) { return run->mmio.data; }
+static inline __attribute__((always_inline)) uint64_t kvm_run_mmio_value(const struct kvm_run *run) {
+  uint64_t value = 0;
+  __builtin_memcpy(&value, run->mmio.data, run->mmio.len < 8 ? run->mmio.len : 8);
+  return value;
+}
+static inline __attribute__((always_inline)) void kvm_run_set_mmio_value(struct kvm_run *run, uint64_t value) {
+  __builtin_memcpy(run->mmio.data, &value, 8);
+}
+// The instruction that emulation failed on; returns its length, 0 when the kernel does not say (api.rst, KVM_EXIT_INTERNAL_ERROR).
+static inline uint32_t kvm_run_failed_instruction(const struct kvm_run *run, uint8_t *bytes) {
+#ifdef KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES
+  if (run->emulation_failure.ndata < 1 ||
+      !(run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
+    return 0;
+  uint32_t size = run->emulation_failure.insn_size;
+  if (size > sizeof run->emulation_failure.insn_bytes) return 0;
+  __builtin_memcpy(bytes, run->emulation_failure.insn_bytes, size);
+  return size;
+#else
+  (void)run, (void)bytes;
+  return 0;
+#endif
+}
+
+// Elements of C arrays that Swift would import as tuples. The caller checks the index.
+static inline struct kvm_cpuid_entry2 kvm_cpuid_table_get(const struct kvm_cpuid_table *table, uint32_t index) {
+  return table->entries[index];
+}
+static inline void kvm_cpuid_table_set(struct kvm_cpuid_table *table, uint32_t index, struct kvm_cpuid_entry2 entry) {
+  table->entries[index] = entry;
+}
+static inline struct kvm_msr_entry kvm_msr_table_get(const struct kvm_msr_table *table, uint32_t index) {
+  return table->entries[index];
+}
+static inline void kvm_msr_table_set(struct kvm_msr_table *table, uint32_t index, struct kvm_msr_entry entry) {
+  table->entries[index] = entry;
+}
+static inline void kvm_irq_routes_set(struct kvm_irq_routes *routes, uint32_t index, struct kvm_irq_routing_entry entry) {
+  routes->entries[index] = entry;
+}
 static inline __attribute__((always_inline)) uint32_t kvm_run_exit_reason(const struct kvm_run *run) {
   return __atomic_load_n(&run->exit_reason, __ATOMIC_RELAXED);
 }

@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
@@ -37,6 +38,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -54,6 +56,18 @@ CLINUX_INLINE void clinux_set_errno(int value) { errno = value; }
 // Variadic functions and function-like macros.
 CLINUX_INLINE int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 CLINUX_INLINE int clinux_openat(int dir, const char *path, int flags, mode_t mode) { return openat(dir, path, flags, mode); }
+// openat(2) that follows no symbolic link and leaves the folder by no way (openat2(2), Linux 5.6).
+CLINUX_INLINE int clinux_open_beneath(int dir, const void *path, int flags) {
+  struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+}
+// Names as bytes: a file's name need not be text.
+CLINUX_INLINE int clinux_lstatat(int dir, const void *name, struct stat *status) {
+  return fstatat(dir, (const char *)name, status, AT_SYMLINK_NOFOLLOW);
+}
+CLINUX_INLINE ssize_t clinux_readlinkat(int dir, const void *name, void *target, size_t size) {
+  return readlinkat(dir, (const char *)name, (char *)target, size);
+}
 CLINUX_INLINE int clinux_ioctl(int fd, unsigned long request, unsigned long argument) { return ioctl(fd, request, argument); }
 CLINUX_INLINE int clinux_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 CLINUX_INLINE int clinux_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }

@@ -1,0 +1,89 @@
+import CLinux
+
+/// What one launch asks for, validated: every value is in range and no two contradict each other.
+public struct Configuration: Sendable {
+  /// How the kernel in a bzImage is started.
+  public enum BootMode: Equatable, Sendable {
+    /// Direct where vmrun can decompress the kernel, else by the kernel's own decompressor.
+    case automatic
+    /// Decompressed by vmrun (or an ELF vmlinux), entered at its 64-bit entry point.
+    case direct
+    /// Entered at the bzImage's own decompressor.
+    case decompress
+  }
+
+  /// Where the guest's serial console goes.
+  public enum Console: Equatable, Sendable {
+    /// Standard input and output.
+    case stdio
+    /// Standard error; no input.
+    case standardError
+    /// Nowhere.
+    case none
+    /// A file, created or truncated; no input.
+    case file(String)
+  }
+
+  /// A raw disk image or block device.
+  public struct Disk: Equatable, Sendable {
+    public let path: String
+    public let readOnly: Bool
+
+    public init(path: String, readOnly: Bool) {
+      self.path = path
+      self.readOnly = readOnly
+    }
+  }
+
+  /// A command that runs in the guest with a directory of the host as its root.
+  public struct Command: Sendable {
+    /// The host directory that is copied; never changed.
+    public var rootfs: String
+    /// The command and its arguments; not empty.
+    public var arguments: [String]
+    /// "K=V", in the order given.
+    public var environment: [String] = []
+    public var workingDirectory = "/"
+    public var hostname = "vmrun"
+    /// Numeric user and group in the guest.
+    public var user: UInt32 = 0
+    public var group: UInt32 = 0
+    /// Whether the command gets a terminal.
+    public var terminal = false
+
+    public init(rootfs: String, arguments: [String]) {
+      self.rootfs = rootfs
+      self.arguments = arguments
+    }
+  }
+
+  /// The kernel file; nil is the built-in guest.
+  public var kernel: String?
+  public var initrd: String?
+  /// Added to the kernel's command line after vmrun's own words, so that it wins.
+  public var append = ""
+  public var cpus: UInt32 = 1
+  /// Bytes of guest RAM; nil chooses by the payload.
+  public var memory: UInt64?
+  public var boot = BootMode.automatic
+  /// nil chooses: stdio for a kernel, captured for a command.
+  public var console: Console?
+  public var disks: [Disk] = []
+  public var command: Command?
+  /// Nanoseconds from vmrun's start to a forced end; nil waits for ever.
+  public var timeout: UInt64?
+  /// Shows the kernel's log on standard error while a command runs.
+  public var verbose = false
+  /// Says nothing on standard error but errors.
+  public var quiet = false
+
+  public init() {}
+
+  /// Guest RAM when nothing is asked for: the built-in guest, and a Linux kernel.
+  public static let minimalMemory: UInt64 = 32 << 20
+  public static let linuxMemory: UInt64 = 256 << 20
+  /// The least that stock kernels boot in.
+  public static let leastLinuxMemory: UInt64 = 64 << 20
+  /// virtio-mmio windows that fit the interrupt lines of the IOAPIC.
+  public static let mostDisks = 8
+}

@@ -1,0 +1,32 @@
+import Synchronization
+import System
+
+/// How the threads of one machine agree on its end: whoever sees it first says how, and everybody stops.
+final class RunControl: @unchecked Sendable {
+  /// Readable when the machine has an outcome; for the main loop.
+  let ended: EventFD
+
+  private let stopping = Atomic<Bool>(false)
+  private let lock = Lock()
+  private var first: Outcome?
+
+  init() throws(SystemError) { ended = try EventFD() }
+
+  /// The first outcome that was told.
+  var outcome: Outcome? { lock.withLock { first } }
+
+  /// Whether threads should return.
+  var isStopping: Bool { stopping.load(ordering: .acquiring) }
+
+  /// Ends the machine with `outcome`, unless it has one. Callable from any thread.
+  func finish(_ outcome: Outcome) {
+    let isFirst = lock.withLock {
+      if first != nil { return false }
+      first = outcome
+      return true
+    }
+    guard isFirst else { return }
+    stopping.store(true, ordering: .releasing)
+    ended.signal()
+  }
+}
