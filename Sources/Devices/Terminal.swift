@@ -1,38 +1,137 @@
 import CLinux
+import Synchronization
 import System
 
-/// A terminal's size as TIOCGWINSZ gives it.
-public struct WindowSize: Equatable, Sendable {
-  public var rows: UInt16
-  public var columns: UInt16
-  public var widthPixels: UInt16
-  public var heightPixels: UInt16
-
-  public init(rows: UInt16, columns: UInt16, widthPixels: UInt16 = 0, heightPixels: UInt16 = 0) {
-    self.rows = rows
-    self.columns = columns
-    self.widthPixels = widthPixels
-    self.heightPixels = heightPixels
+/// The terminal that vmrun was started on, in raw mode.
+///
+/// It is given back by `restore()`, by exit(3), and by a handler on every signal that would end the process and that nobody
+/// else handles; SIGKILL alone leaves it raw (`stty sane` cures that). A stop by SIGTSTP gives it back as well, and
+/// SIGCONT takes it again when vmrun is in the foreground then. `_exit` restores nothing: call `restore()` before it.
+public enum Terminal {
+  private enum State {
+    static let given: UInt8 = 0
+    static let raw: UInt8 = 1
+    static let suspended: UInt8 = 2
   }
 
-  /// The size of the terminal behind `descriptor`; nil when it is none.
-  public init?(of descriptor: Int32) { return nil }
-}
+  private struct Settings {
+    let descriptor: Int32
+    var original: termios
+    var raw: termios
+  }
 
-/// The process's one terminal in raw mode.
-public enum Terminal {
+  /// Set once, before any handler is installed, and never freed: handlers may read it at any time.
+  nonisolated(unsafe) private static var settings: UnsafeMutablePointer<Settings>?
+  private static let state = Atomic<UInt8>(State.given)
+
   /// True when `descriptor` is a terminal.
-  public static func isTerminal(_ descriptor: Int32) -> Bool { false }
-  /// Puts the terminal behind `descriptor` in raw mode until `restore()`, exit(3), or a fatal signal.
-  public static func enterRawMode(_ descriptor: Int32) throws(SystemError) {}
-  /// Gives the terminal back as it was; harmless when it is not in raw mode. Any thread.
-  public static func restore() {}
-}
+  public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-/// Descriptors 0, 1 and 2 as they were inherited.
-public enum StandardStreams {
-  /// Occupies those of 0, 1, 2 that are closed, so that no file opened later takes their place. Call first of all.
-  public static func hold() {}
-  /// True when both descriptors are the same open file, so that one pump must serve both to keep the order.
-  public static func same(_ first: Int32, _ second: Int32) -> Bool { false }
+  /// Puts the terminal behind `descriptor`, which must stay open, in raw mode: every byte as it is typed, none interpreted, none
+  /// echoed, output untouched. What was typed ahead is kept. Call again after `restore()` with the same descriptor only.
+  public static func enterRawMode(_ descriptor: Int32) throws(SystemError) {
+    // unsafe: settings is set here only, on the main thread.
+    if unsafe settings == nil {
+      var original = termios()
+      // unsafe: tcgetattr fills the one struct it is given.
+      guard unsafe tcgetattr(descriptor, &original) == 0 else {
+        throw SystemError("tcgetattr", "descriptor \(descriptor)", .current)
+      }
+      var raw = original
+      // unsafe: cfmakeraw changes the one struct it is given.
+      unsafe cfmakeraw(&raw)
+      let block = UnsafeMutablePointer<Settings>.allocate(capacity: 1)
+      unsafe block.initialize(to: Settings(descriptor: descriptor, original: original, raw: raw))
+      unsafe settings = block
+      installHandlers()
+    }
+    // unsafe: never freed once it is set.
+    guard let block = unsafe settings else { return }
+    // Before the change, so that a signal in between restores rather than forgets.
+    state.store(State.raw, ordering: .sequentiallyConsistent)
+    // unsafe: as above.
+    guard unsafe apply(&block.pointee.raw) else {
+      let error = Errno.current
+      state.store(State.given, ordering: .sequentiallyConsistent)
+      throw SystemError("tcsetattr", "descriptor \(descriptor)", error)
+    }
+  }
+
+  /// Gives the terminal back as it was; harmless when it is not in raw mode. Any thread, and signal handlers.
+  public static func restore() {
+    guard state.exchange(State.given, ordering: .sequentiallyConsistent) == State.raw else { return }
+    giveBack()
+  }
+
+  /// tcsetattr without waiting for output, which a stopped terminal would never take. Async-signal-safe.
+  private static func apply(_ attributes: UnsafeMutablePointer<termios>) -> Bool {
+    guard let block = unsafe settings else { return false }
+    while true {
+      // unsafe: the caller's struct is valid for the call.
+      if unsafe tcsetattr(block.pointee.descriptor, TCSANOW, attributes) == 0 { return true }
+      if clinux_errno() != EINTR { return false }
+    }
+  }
+
+  private static func giveBack() {
+    // unsafe: settings is never freed.
+    if let block = unsafe settings { _ = unsafe apply(&block.pointee.original) }
+  }
+
+  // What follows runs in signal handlers: no allocation, no lock, and errno as it was.
+
+  private static func installHandlers() {
+    atexit { Terminal.restore() }
+    let fatal = [
+      SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ, SIGPIPE,
+      SIGIO, SIGPWR, SIGSTKFLT, SIGSYS, SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGTRAP,
+    ]
+    for number in fatal {
+      // The default action follows when the handler returns, since raise() leaves the signal pending until then.
+      install(number, Int32(bitPattern: SA_RESETHAND)) { number in
+        Terminal.restore()
+        _ = raise(number)
+      }
+    }
+    install(SIGTSTP, SA_RESTART) { _ in Terminal.suspend() }
+    install(SIGCONT, SA_RESTART) { _ in Terminal.takeAgain() }
+  }
+
+  /// Handles `number` unless it is ignored (nohup) or handled by somebody already.
+  private static func install(_ number: Int32, _ flags: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
+    var action = sigaction()
+    // unsafe: sigaction fills the one struct it is given; sa_handler is what a handler without SA_SIGINFO uses.
+    guard unsafe sigaction(number, nil, &action) == 0, unsafe action.__sigaction_handler.sa_handler == nil else { return }
+    action = sigaction()
+    action.sa_flags = flags
+    unsafe action.__sigaction_handler.sa_handler = handler
+    // unsafe: sigaction reads the one struct it is given.
+    _ = unsafe sigaction(number, &action, nil)
+  }
+
+  private static func suspend() {
+    let error = clinux_errno()
+    let (wasRaw, _) = state.compareExchange(
+      expected: State.raw, desired: State.suspended, ordering: .sequentiallyConsistent)
+    if wasRaw { giveBack() }
+    _ = kill(getpid(), SIGSTOP)
+    clinux_set_errno(error)
+  }
+
+  private static func takeAgain() {
+    let error = clinux_errno()
+    defer { clinux_set_errno(error) }
+    guard let block = unsafe settings, state.load(ordering: .sequentiallyConsistent) != State.given else { return }
+    // In the background the terminal is another's: a change would stop us again.
+    // unsafe: settings is never freed.
+    if unsafe tcgetpgrp(block.pointee.descriptor) != getpgrp() {
+      _ = state.compareExchange(expected: State.raw, desired: State.suspended, ordering: .sequentiallyConsistent)
+      return
+    }
+    // unsafe: as above.
+    _ = unsafe apply(&block.pointee.raw)
+    _ = state.compareExchange(expected: State.suspended, desired: State.raw, ordering: .sequentiallyConsistent)
+    // Another thread may have restored in between.
+    if state.load(ordering: .sequentiallyConsistent) == State.given { giveBack() }
+  }
 }
