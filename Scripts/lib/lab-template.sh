@@ -16,15 +16,18 @@ machine_arguments() {
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc,hpet=off,usb=off,vmport=off,graphics=off,memory-backend=ram
     -cpu "$lab_cpu" -smp "$cpus" -m "${memory}M"
-    -chardev stdio,id=ctl,signal=off -chardev "file,id=out,path=$3" -chardev "file,id=err,path=$4"
+    # Two ports, since a write to a port whose host side has closed its input would wait for ever.
+    -chardev stdio,id=in,signal=off -chardev file,id=ctl,path=/proc/self/fd/1
+    -chardev "file,id=out,path=$3" -chardev "file,id=err,path=$4"
     -chardev "file,id=console,path=$5" -serial chardev:console
     # The links lead to this process's own descriptors 200 and 201, so that no run needs pipes with names.
     -chardev "pipe,id=monitor,path=$key_folder/monitor" -mon chardev=monitor,mode=readline
     # Without ioeventfd a write to a port is complete when the guest goes on, so that "exit" comes after all output.
-    -device virtio-serial-pci,ioeventfd=off,max_ports=4
+    -device virtio-serial-pci,ioeventfd=off,max_ports=5
     -device virtserialport,nr=1,chardev=ctl,name=ctl
-    -device virtserialport,nr=2,chardev=out,name=out
-    -device virtserialport,nr=3,chardev=err,name=err
+    -device virtserialport,nr=2,chardev=in,name=in
+    -device virtserialport,nr=3,chardev=out,name=out
+    -device virtserialport,nr=4,chardev=err,name=err
     -drive "if=none,id=in,format=raw,cache=unsafe,file.locking=off,file=$1" -device virtio-blk-pci,drive=in
     -drive "if=none,id=results,format=raw,cache=unsafe,file.locking=off,file=$2" -device virtio-blk-pci,drive=results
   )
@@ -98,7 +101,7 @@ template_identity() {
   stat -Lc '%n %s %Y' -- "$kernel" "$qemu" "$busybox"
   # The time stamp counter of the template runs at the rate of the machine that made it.
   sed -n '/^model name/{p;q}' /proc/cpuinfo
-  cat -- "$here/lab" "$here/lib/lab-template.sh" "$here/lib/lab-init"
+  cat -- "$here/lib/lab-template.sh" "$here/lib/lab-init"
 }
 
 # prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors.
@@ -194,12 +197,11 @@ make_template() {
   else
     kill -KILL "$vm" 2>/dev/null
   fi
-  exec {take}<&-
-  ( sleep 10; kill -KILL "$vm" ) 2>/dev/null &
-  local watchdog=$!
+  IFS= read -r -t 10 line <&"$take" # until its end, which closes the pipe
+  kill -KILL "$vm" 2>/dev/null
   wait "$vm" 2>/dev/null
   vm=
-  kill "$watchdog" 2>/dev/null
+  exec {take}<&-
   exec 200>&- 201>&- {answers}<&-
   if [ ! -s "$stage/state" ]; then
     tail -n 20 "$stage/console" "$stage/qemu.log" >&2 2>/dev/null
