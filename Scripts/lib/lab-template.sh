@@ -16,15 +16,18 @@ machine_arguments() {
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc,hpet=off,usb=off,vmport=off,graphics=off,memory-backend=ram
     -cpu "$lab_cpu" -smp "$cpus" -m "${memory}M"
-    -chardev stdio,id=ctl,signal=off -chardev "file,id=out,path=$3" -chardev "file,id=err,path=$4"
+    # Two ports, since a write to a port whose host side has closed its input would wait for ever.
+    -chardev stdio,id=in,signal=off -chardev file,id=ctl,path=/proc/self/fd/1
+    -chardev "file,id=out,path=$3" -chardev "file,id=err,path=$4"
     -chardev "file,id=console,path=$5" -serial chardev:console
     # The links lead to this process's own descriptors 200 and 201, so that no run needs pipes with names.
     -chardev "pipe,id=monitor,path=$key_folder/monitor" -mon chardev=monitor,mode=readline
     # Without ioeventfd a write to a port is complete when the guest goes on, so that "exit" comes after all output.
-    -device virtio-serial-pci,ioeventfd=off,max_ports=4
+    -device virtio-serial-pci,ioeventfd=off,max_ports=5
     -device virtserialport,nr=1,chardev=ctl,name=ctl
-    -device virtserialport,nr=2,chardev=out,name=out
-    -device virtserialport,nr=3,chardev=err,name=err
+    -device virtserialport,nr=2,chardev=in,name=in
+    -device virtserialport,nr=3,chardev=out,name=out
+    -device virtserialport,nr=4,chardev=err,name=err
     -drive "if=none,id=in,format=raw,cache=unsafe,file.locking=off,file=$1" -device virtio-blk-pci,drive=in
     -drive "if=none,id=results,format=raw,cache=unsafe,file.locking=off,file=$2" -device virtio-blk-pci,drive=results
   )
@@ -73,7 +76,7 @@ make_initramfs() {
 
 # make_qemu_archive OUT: a tar of qemu-system-x86_64, its shared libraries and the firmware that micro-VMs and PCs need.
 make_qemu_archive() {
-  local out=$1 binary list
+  local out=$1 binary list file
   binary=$(command -v qemu-system-x86_64)
   list=$(
     echo "$binary"
@@ -82,9 +85,11 @@ make_qemu_archive() {
     ls /usr/share/qemu/{bios-microvm.bin,qboot.rom,pvh.bin,linuxboot.bin,linuxboot_dma.bin,kvmvapic.bin,bios.bin,bios-256k.bin} \
       /usr/share/seabios/{bios-microvm.bin,bios-256k.bin,bios.bin} 2>/dev/null
   )
-  # Libraries may be reached through a symbolic link: their targets come too, and the lab gets the same names.
-  { printf '%s\n' "$list"; printf '%s\n' "$list" | xargs -r realpath; } | sort -u |
-    tar -c -P --format=gnu --numeric-owner --owner=0 --group=0 --transform 's,^/lib64/,/usr/lib64/,;s,^/lib/,/usr/lib/,;s,^/*,,' -h -f "$out.part" -T - ||
+  # Each under its own name in its folder's real place (/lib is a link to /usr/lib), with the contents that links lead to.
+  printf '%s\n' "$list" | while IFS= read -r file; do
+    printf '%s/%s\n' "$(realpath -- "$(dirname -- "$file")")" "$(basename -- "$file")"
+  done | sort -u | sed 's,^/,,' |
+    tar -c -C / --format=gnu --numeric-owner --owner=0 --group=0 -h --hard-dereference -f "$out.part" -T - ||
     fail "cannot pack QEMU for the lab"
   mv -f -- "$out.part" "$out"
 }
@@ -96,12 +101,12 @@ template_identity() {
   stat -Lc '%n %s %Y' -- "$kernel" "$qemu" "$busybox"
   # The time stamp counter of the template runs at the rate of the machine that made it.
   sed -n '/^model name/{p;q}' /proc/cpuinfo
-  cat -- "$here/lab" "$here/lib/lab-template.sh" "$here/lib/lab-init"
+  cat -- "$here/lib/lab-template.sh" "$here/lib/lab-init"
 }
 
 # prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors.
 prepare_template() {
-  local identity lock lab_folder variant template
+  local identity lock lab_folder variant template extra=
   kernel=$("$here/kernel" fetch 6.1 $([ $quiet = 1 ] && echo --quiet)) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
   lab_folder=$(cache_folder)/lab || exit
   identity=$(template_identity | sha256sum)
@@ -112,7 +117,7 @@ prepare_template() {
   template=$key_folder/$variant
   boot_arguments=(
     -kernel "$key_folder/vmlinux" -initrd "$key_folder/initramfs"
-    -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on nowatchdog initcall_blacklist=acpi_cpufreq_init$([ $qemu_inside = 1 ] && echo " lab.extra")"
+    -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on nowatchdog initcall_blacklist=acpi_cpufreq_init"
   )
   make_folder "$key_folder"
   touch -c -- "$key_folder"
@@ -143,6 +148,10 @@ prepare_template() {
     [ -f "$key_folder/qemu.tar" ] || make_qemu_archive "$key_folder/qemu.tar"
     exec {parts}>&-
   fi
+  if [ $qemu_inside = 1 ]; then
+    extra=$key_folder/qemu.tar
+    boot_arguments[-1]+=" lab.extra=$(($(stat -c %s "$extra") / block + 1))"
+  fi
   if [ $use_template = 1 ]; then
     if [ $rebuild = 1 ] || [ ! -f "$template/state" ]; then
       make_template
@@ -162,12 +171,13 @@ open_template() {
 
 # Boots the machine until it says "ready", keeps its memory and its devices, and ends it. Needs the lock.
 make_template() {
-  local stage started=${EPOCHREALTIME/[.,]/} line= take done_text extra=/dev/null
+  local stage started=${EPOCHREALTIME/[.,]/} line= take
   stage=$(mktemp -d "$key_folder/.new.XXXXXX") || fail "cannot create a folder in $key_folder"
   run=$stage # removed however this ends
   say "booting the lab's machine once, to keep it as a template"
   mkfifo "$stage/monitor" "$stage/answers" || fail "cannot create a pipe in $stage"
-  [ $qemu_inside = 1 ] && cp --reflink=auto -- "$key_folder/qemu.tar" "$stage/in"
+  : >"$stage/in"
+  [ -z "$extra" ] || cp --reflink=auto -- "$extra" "$stage/in" || fail "cannot copy $extra"
   truncate -s $disk_size "$stage/in" "$stage/results" || fail "cannot write to $stage"
   truncate -s "${memory}M" "$stage/ram" || fail "cannot write to $stage"
   machine_arguments in results out err console
@@ -187,12 +197,11 @@ make_template() {
   else
     kill -KILL "$vm" 2>/dev/null
   fi
-  exec {take}<&-
-  ( sleep 10; kill -KILL "$vm" ) 2>/dev/null &
-  local watchdog=$!
+  IFS= read -r -t 10 line <&"$take" # until its end, which closes the pipe
+  kill -KILL "$vm" 2>/dev/null
   wait "$vm" 2>/dev/null
   vm=
-  kill "$watchdog" 2>/dev/null
+  exec {take}<&-
   exec 200>&- 201>&- {answers}<&-
   if [ ! -s "$stage/state" ]; then
     tail -n 20 "$stage/console" "$stage/qemu.log" >&2 2>/dev/null
