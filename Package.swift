@@ -40,6 +40,17 @@ let swift: [SwiftSetting] = [
 
 let codecs = ["z", "bz2", "lzma", "lz4", "zstd"].map { LinkerSetting.linkedLibrary($0) }
 
+/// Release executables carry everything with them and nothing that they do not use.
+let staticLink: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
+      "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument",
+      "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all", "-Xlinker", "--icf=all",
+      "-Xlinker", "--no-eh-frame-hdr", "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
+    ], .when(configuration: .release))
+]
+
 func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
   .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift)
 }
@@ -67,30 +78,29 @@ let package = Package(
       name: "MinimalGuest", dependencies: ["MinimalGuestABI"], path: "images/minimal",
       exclude: ["ABI", "Guest", "README.md"], sources: ["MinimalGuest.swift"], swiftSettings: swift,
       plugins: ["MinimalGuestImage"]),
-    room("GuestInit", ["System", "CLinux"], path: "images/init"),
+    room("GuestProtocol", []),
+    .target(name: "CGuestInit", path: "images/init/CGuestInit"),
+    .target(
+      name: "GuestInit", dependencies: ["GuestProtocol", "CGuestInit", "System", "CLinux"], path: "images/init",
+      exclude: ["CGuestInit"], swiftSettings: swift),
     room(
       "Machine",
       [
-        "Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "MinimalGuest", "MinimalGuestABI", "GuestMemory",
-        "System", "CLinux",
+        "Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "MinimalGuest", "MinimalGuestABI",
+        "GuestProtocol", "GuestMemory", "System", "CLinux",
       ]),
     .executableTarget(
       name: "vmrun",
       dependencies: ["Machine", "GuestInit", "System", "CLinux"],
       exclude: ["Link"],
       swiftSettings: swift,
-      linkerSettings: codecs + [
-        .unsafeFlags(
-          [
-            "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
-            "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument", "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all",
-            "-Xlinker", "--icf=all", "-Xlinker", "--no-eh-frame-hdr",
-            "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
-          ], .when(configuration: .release))
-      ]),
+      linkerSettings: codecs + staticLink),
+    .executableTarget(
+      name: "InitHarness", dependencies: ["GuestInit", "GuestProtocol", "System", "CLinux"], path: "Tests/InitHarness",
+      swiftSettings: swift, linkerSettings: staticLink),
     .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support"),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
-    tests("Virtio"), tests("Devices"), tests("Machine"), tests("GuestInit"),
+    tests("Virtio"), tests("Devices"), tests("Machine"), tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
   ],
   swiftLanguageModes: [.v6]
 )
