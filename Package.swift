@@ -91,7 +91,7 @@ let package = Package(
       ]),
     .executableTarget(
       name: "vmrun",
-      dependencies: ["Machine", "GuestInit", "System", "CLinux"],
+      dependencies: ["Machine", "GuestInit", "GuestProtocol", "Boot", "System", "CLinux"],
       exclude: ["Link"],
       swiftSettings: swift,
       linkerSettings: codecs + staticLink),

@@ -43,6 +43,10 @@ public enum Layout {
   public static let virtioWindows: UInt64 = 0xD000_0000
   /// Bytes of one virtio-mmio window, and the distance between two (virtio 1.2, 4.2.2: registers and configuration).
   public static let virtioWindowSize: UInt64 = 0x1000
+  /// The payload channel's window: memory that host and guest share, not in the memory map.
+  public static let channelWindow: UInt64 = 0xD100_0000
+  /// Its size in bytes: one half for each direction.
+  public static let channelWindowSize: UInt64 = 128 << 10
   /// The I/O APIC's window (Intel 82093AA, 3.0).
   public static let ioapic: UInt64 = 0xFEC0_0000
   /// Bytes of the I/O APIC's window.

@@ -169,6 +169,15 @@ import System
     }
   }
 
+  /// Fills all of `count` guest bytes from `file` at `offset`.
+  /// - Throws: `.truncated` when the file ends before.
+  public func fill(
+    from file: borrowing FileDescriptor, offset: Int64, to address: GuestAddress, count: Int
+  ) throws(GuestFileError) {
+    let done = try readFile(file, offset: offset, to: address, count: count)
+    if done < count { throw .truncated(missing: count - done) }
+  }
+
   /// Replaces a page-aligned guest range by a private copy-on-write view of `file`, so that VMs share its clean pages.
   public func mapFile(
     _ file: borrowing FileDescriptor, offset: Int64, to address: GuestAddress, count: Int
@@ -184,11 +193,13 @@ import System
 public enum GuestFileError: Error, CustomStringConvertible {
   case memory(GuestMemoryError)
   case system(SystemError)
+  case truncated(missing: Int)
 
   public var description: String {
     switch self {
     case .memory(let error): return error.description
     case .system(let error): return error.description
+    case .truncated(let missing): return "the file became \(missing) bytes shorter while it was read"
     }
   }
 }

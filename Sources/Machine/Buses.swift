@@ -13,13 +13,14 @@ final class PortBus: PortSpace, @unchecked Sendable {
   private let console: Serial16550
   private let doorbell: Serial16550?
   private let channel: PayloadChannel?
-  private let power = PowerPorts()
+  private let window: ChannelWindow?
   private let client: any PowerClient
 
-  init(console: Serial16550, doorbell: Serial16550?, channel: PayloadChannel?, client: any PowerClient) {
+  init(console: Serial16550, doorbell: Serial16550?, channel: PayloadChannel?, window: ChannelWindow?, client: any PowerClient) {
     self.console = console
     self.doorbell = doorbell
     self.channel = channel
+    self.window = window
     self.client = client
   }
 
@@ -31,7 +32,8 @@ final class PortBus: PortSpace, @unchecked Sendable {
     if let doorbell, let offset = Self.offset(port, Layout.com2, Serial16550.portCount) {
       return doorbell.write(offset: offset, bytes)
     }
-    let event = PowerPorts.claims(port) ? power.write(port: port, bytes) : LegacyPorts.write(port: port, bytes)
+    if let window, window.claims(port) { return window.write(port: port, bytes) }
+    let event = PowerPorts.claims(port) ? PowerPorts.write(port: port, bytes) : LegacyPorts.write(port: port, bytes)
     if let event { client.power(event) }
   }
 
@@ -45,7 +47,8 @@ final class PortBus: PortSpace, @unchecked Sendable {
     if let doorbell, let offset = Self.offset(port, Layout.com2, Serial16550.portCount) {
       return doorbell.read(offset: offset, into: &bytes)
     }
-    if PowerPorts.claims(port) { power.read(port: port, into: &bytes) } else { LegacyPorts.read(port: port, into: &bytes) }
+    if let window, window.claims(port) { return window.read(port: port, into: &bytes) }
+    if PowerPorts.claims(port) { PowerPorts.read(port: port, into: &bytes) } else { LegacyPorts.read(port: port, into: &bytes) }
   }
 
   @inline(__always)

@@ -1,17 +1,7 @@
-import CLinux
+import Boot
 
 /// What one launch asks for, validated: every value is in range and no two contradict each other.
 public struct Configuration: Sendable {
-  /// How the kernel in a bzImage is started.
-  public enum BootMode: Equatable, Sendable {
-    /// Direct where vmrun can decompress the kernel, else by the kernel's own decompressor.
-    case automatic
-    /// Decompressed by vmrun (or an ELF vmlinux), entered at its 64-bit entry point.
-    case direct
-    /// Entered at the bzImage's own decompressor.
-    case decompress
-  }
-
   /// Where the guest's serial console goes.
   public enum Console: Equatable, Sendable {
     /// Standard input and output.
@@ -65,7 +55,8 @@ public struct Configuration: Sendable {
   public var cpus: UInt32 = 1
   /// Bytes of guest RAM; nil chooses by the payload.
   public var memory: UInt64?
-  public var boot = BootMode.automatic
+  /// How the kernel in a bzImage is started.
+  public var boot = BootMode.auto
   /// nil chooses: stdio for a kernel, captured for a command.
   public var console: Console?
   public var disks: [Disk] = []

@@ -1,6 +1,7 @@
 import Boot
 import CLinux
 import GuestMemory
+import KernelCache
 import System
 
 /// Puts an initial RAM disk into guest memory.
@@ -17,10 +18,9 @@ enum Initrd {
     }
     let size = UInt64(status.st_size)
     let address = try place(size: size, ram: ram, kernel: kernel, what: "--initrd \(path)")
-    let count = try naming("--initrd \(path)") { () throws(GuestFileError) in
-      try ram.readFile(file, offset: 0, to: GuestAddress(address), count: Int(size))
+    try naming("--initrd \(path)") { () throws(GuestFileError) in
+      try ram.fill(from: file, offset: 0, to: GuestAddress(address), count: Int(size))
     }
-    guard count == Int(size) else { throw MachineError("--initrd \(path) became shorter while it was read") }
     return address..<address + size
   }
 

@@ -3,6 +3,7 @@ import CLinux
 import Devices
 import GuestMemory
 import Hypervise
+import KernelCache
 import System
 import Virtio
 

@@ -2,6 +2,7 @@ import Boot
 import CLinux
 import Devices
 import GuestMemory
+import KernelCache
 import System
 import Virtio
 
@@ -9,14 +10,14 @@ import Virtio
 final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   private let configuration: Configuration
   private let timeline: Timeline
+  private let machine: LinuxMachine
   private let control: RunControl
+  private let link: CommandLink?
   private let capture = ConsoleCapture()
+  private let console: OutputPump?
 
-  private init(_ configuration: Configuration, timeline: Timeline, control: RunControl) {
-    self.configuration = configuration
-    self.timeline = timeline
-    self.control = control
-  }
+  /// Lines of the guest's log that are shown when it fails.
+  private static let shownLines = 40
 
   /// Boots a Linux kernel and waits for its end.
   static func run(_ configuration: Configuration, timeline: Timeline) -> Outcome {
@@ -25,21 +26,66 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
 
   private static func boot(_ configuration: Configuration, timeline: Timeline) throws(MachineError) -> Outcome {
     StandardStreams.hold()
+    // A reader that goes away is an error of write(2) here, not the end of vmrun.
     clinux_ignore_signal(SIGPIPE)
-    let kernel = try prepare(configuration)
-    let machine = try LinuxMachine(
-      configuration, memory: configuration.memory ?? Configuration.linuxMemory, timeline: timeline)
-    let session = LinuxSession(configuration, timeline: timeline, control: machine.control)
-    return try session.run(machine, kernel)
+    let kernel = try KernelLoader.prepare(path: configuration.kernel ?? "", mode: configuration.boot)
+    if let warning = kernel.warning, !configuration.quiet { Log.message(warning) }
+    var archive: CommandArchive?
+    if let command = configuration.command { archive = try CommandArchive(command) }
+    let memory = try memory(configuration, archive)
+    let machine = try LinuxMachine(configuration, memory: memory, timeline: timeline)
+    let session = try LinuxSession(configuration, machine: machine)
+    return try session.run(kernel, archive)
   }
 
-  private static func prepare(_ configuration: Configuration) throws(MachineError) -> PreparedKernel {
-    try KernelLoader.prepare(path: configuration.kernel ?? "", mode: configuration.boot)
+  /// What is asked for, or what the command's root needs.
+  private static func memory(_ configuration: Configuration, _ archive: CommandArchive?) throws(MachineError) -> UInt64 {
+    guard let archive else { return configuration.memory ?? Configuration.linuxMemory }
+    let step: UInt64 = 64 << 20
+    let needed = (archive.neededMemory + step - 1) / step * step
+    guard let memory = configuration.memory else { return max(Configuration.linuxMemory, needed) }
+    guard memory >= archive.neededMemory else {
+      throw MachineError(
+        "--memory \(memory >> 20)M is too little for the copy of --rootfs (\(archive.size >> 20) MiB): give at least \(needed >> 20)M")
+    }
+    return memory
   }
 
-  private func run(_ machine: LinuxMachine, _ kernel: borrowing PreparedKernel) throws(MachineError) -> Outcome {
+  private init(_ configuration: Configuration, machine: LinuxMachine) throws(MachineError) {
+    self.configuration = configuration
+    self.machine = machine
+    timeline = machine.timeline
+    control = machine.control
+    if let command = configuration.command {
+      link = try CommandLink(command, control: machine.control, timeline: machine.timeline)
+    } else {
+      link = nil
+    }
+    let link = link
+    switch configuration.console ?? (configuration.command == nil ? .stdio : configuration.verbose ? .standardError : .none) {
+    case .stdio: console = try naming { () throws(SystemError) in try OutputPump(inherited: 1, coalesce: true) }
+    case .standardError:
+      console = try naming { () throws(SystemError) in try OutputPump(inherited: 2, coalesce: true) }
+    case .none: console = nil
+    case .file(let path):
+      console = try naming("--console") { () throws(SystemError) in
+        try OutputPump(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o666), coalesce: true)
+      }
+    }
+    // A lost console ends the VM only when it is what the VM is run for.
+    if link == nil, let console {
+      console.onLoss { [control] loss in
+        switch loss {
+        case .readerGone: control.finish(.outputClosed)
+        case .failed(let errno): control.finish(.failure("cannot write the console's output: \(errno)"))
+        }
+      }
+    }
+  }
+
+  private func run(_ kernel: borrowing PreparedKernel, _ archive: CommandArchive?) throws(MachineError) -> Outcome {
     try KernelLoader.load(kernel, into: machine.ram)
-    let initrd = try Initrd.load(configuration.initrd, into: machine.ram, kernel: kernel)
+    let initrd = try loadInitrd(kernel, archive)
     try machine.attach(Entropy(memory: machine.ram))
     for (index, disk) in configuration.disks.enumerated() {
       let block = try naming("--disk") { () throws(DiskError) in
@@ -48,81 +94,92 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       try machine.attach(block)
     }
 
-    let output = try consoleOutput()
     let serial = Serial16550(
-      interrupt: machine.ioapic.line(pin: Int(Layout.com1GSI)), output: output.map { TeeSink(capture, $0) } ?? capture)
-    let ports = PortBus(console: serial, doorbell: nil, channel: nil, client: self)
+      interrupt: machine.ioapic.line(pin: Int(Layout.com1GSI)), output: console.map { TeeSink(capture, $0) } ?? capture)
+    let ports = try makePorts(serial)
     let processors = try machine.makeProcessors(
-      kernel: kernel, initrd: initrd, commandLine: commandLine(), serialPorts: 1, ports: ports)
+      kernel: kernel, initrd: initrd, commandLine: commandLine(), serialPorts: link == nil ? 1 : 2, ports: ports)
     let watch = try naming { () throws(SystemError) in
       try Watch(
-        loop: machine.loop, control: control, processors: processors, signals: [SIGINT, SIGTERM, SIGHUP, SIGQUIT],
-        deadline: configuration.timeout.map { timeline.start &+ $0 }, limit: configuration.timeout
-      ) { [control] number in control.finish(.signal(number)) }
-    }
-    output?.onLoss { [control] loss in
-      switch loss {
-      case .readerGone: control.finish(.outputClosed)
-      case .failed(let errno): control.finish(.failure("cannot write the console's output: \(errno)"))
-      }
+        loop: machine.loop, control: control, processors: processors, link: link,
+        deadline: configuration.timeout.map { timeline.start &+ $0 }, limit: configuration.timeout)
     }
     defer { Terminal.restore() }
     try naming { () throws(SystemError) in
       try watch.start()
-      if configuration.console ?? .stdio == .stdio {
-        if Terminal.isTerminal(0) { try Terminal.enterRawMode(0) }
-        let input = try InputPump(inherited: 0, loop: machine.loop, consumer: serial, escapes: true, client: self)
-        serial.onReceiveSpace { input.resume() }
-        input.start()
-      }
+      try startInput(serial)
       try processors.start(control: control)
+      // The guest boots on its own threads: this one has time for what is only good for the next start.
+      publish(kernel.publication)
       try machine.loop.run()
     }
     timeline.end(.exit)
-    output?.abort()
+    console?.abort()
     processors.stop()
     machine.resetDevices()
     Terminal.restore()
-    if let output { drain(output, watch) }
+    link?.finish(interruption: watch.signalDescriptor)
+    _ = console?.finish(milliseconds: -1, interruption: watch.signalDescriptor)
     return explain(control.outcome ?? .failure("the machine ended for no reason"))
   }
 
-  /// Writes what is left of the console's output, as long as nobody asks a second time to stop.
-  private func drain(_ output: OutputPump, _ watch: Watch) {
-    while !output.drain(milliseconds: 50) {
-      if watch.nextSignal() != nil { return }
+  /// A cache that cannot take the kernel costs the next start its time, and this one nothing.
+  private func publish(_ publication: Publication?) {
+    do { try publication?.publish() } catch {
+      if !configuration.quiet { Log.message("the kernel is not kept in the cache: \(error.description)") }
     }
   }
 
-  /// A reset or a dead processor right after a panic was the panic's doing.
-  private func explain(_ outcome: Outcome) -> Outcome {
-    switch outcome {
-    case .reboot, .tripleFault, .hung:
-      if let message = capture.panicMessage() { return .panic(message: message) }
-      return outcome
-    default: return outcome
-    }
+  private func loadInitrd(_ kernel: borrowing PreparedKernel, _ archive: CommandArchive?) throws(MachineError) -> Range<UInt64> {
+    guard let archive, let link else { return try Initrd.load(configuration.initrd, into: machine.ram, kernel: kernel) }
+    try archive.add(link.configuration())
+    let address = try Initrd.place(size: archive.size, ram: machine.ram, kernel: kernel, what: "the copy of --rootfs")
+    try archive.write(to: machine.ram, at: address)
+    return address..<address + archive.size
   }
 
-  private func consoleOutput() throws(MachineError) -> OutputPump? {
-    switch configuration.console ?? .stdio {
-    case .stdio: return OutputPump(inherited: 1, coalesce: true)
-    case .standardError: return OutputPump(inherited: 2, coalesce: true)
-    case .none: return nil
-    case .file(let path):
-      return try naming("--console") { () throws(SystemError) in
-        OutputPump(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o666), coalesce: true)
-      }
-    }
+  private func makePorts(_ serial: Serial16550) throws(MachineError) -> PortBus {
+    guard let link else { return PortBus(console: serial, doorbell: nil, channel: nil, window: nil, client: self) }
+    let bell = Serial16550(interrupt: machine.ioapic.line(pin: Int(Layout.com2GSI)), output: ConsoleCapture(capacity: 1))
+    let channel = link.makeChannel(doorbell: SerialDoorbell(bell))
+    let window = try ChannelWindow(channel: channel, vm: machine.vm, slot: UInt32(machine.ram.regions.count))
+    return PortBus(console: serial, doorbell: bell, channel: channel, window: window, client: self)
+  }
+
+  private func startInput(_ serial: Serial16550) throws(SystemError) {
+    if let link { return try link.startInput(machine.loop, client: self) }
+    guard configuration.console ?? .stdio == .stdio else { return }
+    let isTerminal = Terminal.isTerminal(0)
+    if isTerminal { try Terminal.enterRawMode(0) }
+    let input = try InputPump(inherited: 0, loop: machine.loop, consumer: serial, escapes: isTerminal, client: self)
+    serial.onReceiveSpace { input.resume() }
+    try input.start()
   }
 
   private func commandLine() throws(MachineError) -> KernelCommandLine {
     var line = KernelCommandLine()
     try naming("--append") { () throws(CommandLineError) in
-      try line.add("console=ttyS0 panic=-1 tsc=reliable no_timer_check")
+      try line.add("console=ttyS0 panic=-1 reboot=a tsc=reliable no_timer_check")
+      if link != nil { try line.add(configuration.verbose ? "rdinit=/vmrun/init" : "rdinit=/vmrun/init quiet") }
       try line.append(configuration.append)
     }
     return line
+  }
+
+  /// A reset or a dead processor right after a panic was the panic's doing. What the guest's kernel said is shown when it
+  /// explains the end and nobody has seen it.
+  private func explain(_ outcome: Outcome) -> Outcome {
+    var outcome = outcome
+    switch outcome {
+    case .reboot, .tripleFault, .hung: if let message = capture.panicMessage() { outcome = .panic(message: message) }
+    default: break
+    }
+    let isUnheard = link.map { !$0.isGreeted } ?? false
+    if console == nil, outcome.isGuestFailure || isUnheard {
+      let log = capture.tail(lines: Self.shownLines)
+      Log.raw(log.isEmpty ? "vmrun: the guest's kernel said nothing\n" : "vmrun: the guest's kernel said:\n\(log)")
+    }
+    return outcome
   }
 
   // MARK: Clients
@@ -139,5 +196,10 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     }
   }
 
-  func escapeTyped() { control.finish(.escape) }
+  func typed(_ escape: Escape) {
+    switch escape {
+    case .end: control.finish(.escape)
+    case .help: Log.raw(EscapeFilter.help)
+    }
+  }
 }

@@ -13,26 +13,13 @@ final class RootfsTree {
     let status: stat
     /// Where a symbolic link points.
     let target: [UInt8]
-    /// The number that hard links of one file share; unique otherwise.
-    let inode: UInt32
-
-    /// The path without its NUL, for messages and archives.
-    var name: [UInt8] { Array(path.dropLast()) }
   }
 
   /// Parents come before their children.
   private(set) var entries: [Entry] = []
-  /// Bytes of all regular files, hard links once.
-  private(set) var contentSize: UInt64 = 0
 
   private let root: SharedFile
   private let rootPath: String
-  private var hardLinks: [Identity: UInt32] = [:]
-
-  private struct Identity: Hashable {
-    let device: UInt
-    let inode: UInt
-  }
 
   /// How deep directories may be nested, so that descriptors and stack stay bounded.
   static let deepest = 256
@@ -53,6 +40,11 @@ final class RootfsTree {
       default: throw MachineError("--rootfs \(path): \(error.errno)")
       }
     }
+  }
+
+  /// The directory's own metadata.
+  func rootStatus() throws(MachineError) -> stat {
+    try naming("--rootfs \(rootPath)") { () throws(SystemError) in try root.descriptor.status() }
   }
 
   private func failure(_ path: [UInt8]) -> MachineError {
@@ -124,25 +116,7 @@ final class RootfsTree {
       guard length >= 0, length < 4096 else { throw failure(path + [0]) }
       target.removeLast(4096 - length)
     }
-    var inode = UInt32(truncatingIfNeeded: entries.count + 16)
-    var isNew = true
-    if clinux_s_isreg(status.st_mode), status.st_nlink > 1 {
-      let identity = Identity(device: UInt(status.st_dev), inode: UInt(status.st_ino))
-      if let known = hardLinks[identity] {
-        inode = known
-        isNew = false
-      } else {
-        hardLinks[identity] = inode
-      }
-    }
-    if clinux_s_isreg(status.st_mode) {
-      guard status.st_size < 1 << 32 else {
-        throw MachineError(
-          "\(rootPath)/\(String(decoding: path, as: UTF8.self)) is 4 GiB or more, which an initramfs cannot hold; pass it as --disk")
-      }
-      if isNew { contentSize += UInt64(status.st_size) } else { status.st_size = 0 }
-    }
-    entries.append(Entry(path: path + [0], status: status, target: target, inode: inode))
+    entries.append(Entry(path: path + [0], status: status, target: target))
     return clinux_s_isdir(status.st_mode)
   }
 }

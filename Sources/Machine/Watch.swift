@@ -13,22 +13,25 @@ final class Watch: EventHandler {
   private let timeout: TimerFD
   private let pulse: TimerFD
   private let limit: UInt64?
-  private let onSignal: (Int32) -> Void
+  private let link: CommandLink?
+  private let started = Clock.now()
 
   /// How often the guest is asked for its pulse, in nanoseconds.
   static let pulseInterval: UInt64 = 1_000_000_000
 
-  /// Blocks `numbers` for this thread and those started later: they come to `onSignal` on the loop.
+  /// How long a guest may take to its init, in nanoseconds.
+  static let bootLimit: UInt64 = 120_000_000_000
+
+  /// Takes over the signals that end the machine or go to the command, for this thread and those started later.
   init(
-    loop: EventLoop, control: RunControl, processors: Processors, signals numbers: [Int32], deadline: UInt64?, limit: UInt64?,
-    onSignal: @escaping (Int32) -> Void
+    loop: EventLoop, control: RunControl, processors: Processors, link: CommandLink?, deadline: UInt64?, limit: UInt64?
   ) throws(SystemError) {
     self.loop = loop
     self.control = control
     self.processors = processors
     self.limit = limit
-    self.onSignal = onSignal
-    signals = try SignalFD(numbers)
+    self.link = link
+    signals = try SignalFD(link?.signals ?? [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
     timeout = try TimerFD()
     pulse = try TimerFD()
     if let deadline {
@@ -49,7 +52,10 @@ final class Watch: EventHandler {
   func handle(events: UInt32, token: UInt32) {
     switch Source(rawValue: token) {
     case .ended: loop.stop()
-    case .signals: while let number = signals.next() { onSignal(number) }
+    case .signals:
+      while let number = signals.next() {
+        if let link { link.forward(number) } else { control.finish(.signal(number)) }
+      }
     case .timeout:
       if timeout.drain() > 0 { control.finish(.timeout(nanoseconds: limit ?? 0)) }
     case .pulse:
@@ -57,6 +63,8 @@ final class Watch: EventHandler {
       // The answers to the last question are in by now.
       if processors.isHung {
         control.finish(.hung(message: "every processor halted with interrupts off"))
+      } else if let link, !link.isGreeted, Clock.now() &- started > Self.bootLimit {
+        control.finish(.hung(message: "its init did not start within \(Duration.text(Self.bootLimit))"))
       } else {
         processors.ask()
       }
@@ -64,6 +72,6 @@ final class Watch: EventHandler {
     }
   }
 
-  /// The next signal that waits, or nil; for the time after the loop.
-  func nextSignal() -> Int32? { signals.next() }
+  /// Readable while a signal waits; for the time after the loop.
+  var signalDescriptor: Int32 { signals.descriptor.rawValue }
 }

@@ -1,3 +1,4 @@
+import Boot
 import Machine
 
 /// A command line that vmrun cannot follow: what is wrong, and what would be right.
@@ -53,12 +54,11 @@ struct ArgumentParser {
       case "--memory": configuration.memory = try Self.size(name, value(name, attached, "SIZE"))
       case "--timeout": configuration.timeout = try Self.duration(name, value(name, attached, "SECONDS"))
       case "--boot":
-        switch try value(name, attached, "MODE") {
-        case "auto": configuration.boot = .automatic
-        case "direct": configuration.boot = .direct
-        case "decompress": configuration.boot = .decompress
-        case let other: throw UsageError("--boot \(other): expected auto, direct or decompress")
+        let text = try value(name, attached, "MODE")
+        guard let mode = BootMode(name: text) else {
+          throw UsageError("--boot \(text): expected auto, direct or decompress")
         }
+        configuration.boot = mode
       case "--console":
         switch try value(name, attached, "WHERE") {
         case "stdio": configuration.console = .stdio

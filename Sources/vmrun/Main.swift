@@ -1,4 +1,6 @@
 import CLinux
+import GuestInit
+import GuestProtocol
 import Machine
 import System
 
@@ -12,8 +14,11 @@ enum Environment {
   }
 }
 
+/// The program's entry. The package manager names an executable's own entry NAME_main, and links it as main.
 @c(vmrun_main)
 public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+  // unsafe: the kernel passes at least the program's name.
+  if getpid() == 1, let name = unsafe argv[0], unsafe String(cString: name) == CommandConfiguration.initPath { guestInitMain() }
   let timeline = Timeline()
   var words: [String] = []
   for index in 1..<max(1, Int(argc)) {

@@ -2,6 +2,11 @@
 #ifndef CGUESTINIT_H
 #define CGUESTINIT_H
 
+// As in CLinux: one module may not see other C library types than another.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
