@@ -182,9 +182,8 @@ struct CommandRunnerTests {
 
     let group = try GuestHost(sh: "echo ready; sleep 60; echo not reached")
     try group.wait("the child") { group.output == "ready\n" }
-    usleep(100_000)
-    try group.send(.signal(UInt32(SIGINT)))
-    #expect(try group.finish() == .killed(signal: UInt32(SIGINT)))
+    let end = try group.finish { try group.send(.signal(UInt32(SIGINT))) }
+    #expect(end == .killed(signal: UInt32(SIGINT)))
     #expect(group.output == "ready\n")
   }
 

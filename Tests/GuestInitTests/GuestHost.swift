@@ -84,6 +84,18 @@ final class GuestHost: FrameReceiver {
     return end ?? .failure(code: 0, message: "")
   }
 
+  /// Waits for the command's end and does `nudge` again and again. A shell that is about to start a program forgets an
+  /// interrupt that comes at that moment, so that one may not be enough.
+  func finish(nudging nudge: () throws -> Void) throws -> GuestMessage {
+    let deadline = Date(timeIntervalSinceNow: 30)
+    while end == nil && Date() < deadline {
+      // The command may have ended meanwhile.
+      try? nudge()
+      try? receive(milliseconds: 200)
+    }
+    return try finish(seconds: 1)
+  }
+
   /// Takes what init sends until `condition` holds.
   func wait(_ what: String, seconds: Double = 30, until condition: () -> Bool) throws {
     let deadline = Date(timeIntervalSinceNow: seconds)

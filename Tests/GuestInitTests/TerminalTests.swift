@@ -30,9 +30,8 @@ struct TerminalTests {
   func interrupt() throws {
     let host = try GuestHost(sh: "echo ready; sleep 60", terminal: window)
     try host.wait("the start") { host.output == "ready\r\n" }
-    usleep(100_000)
-    try host.send(input: [3])
-    #expect(try host.finish() == .killed(signal: UInt32(SIGINT)))
+    let end = try host.finish { try host.send(input: [3]) }
+    #expect(end == .killed(signal: UInt32(SIGINT)))
   }
 
   @Test("the end of the input is the end of the file", arguments: ["abc\n", "abc", ""])
