@@ -96,11 +96,16 @@ let package = Package(
       swiftSettings: swift,
       linkerSettings: codecs + staticLink),
     .executableTarget(
-      name: "InitHarness", dependencies: ["GuestInit", "GuestProtocol", "System", "CLinux"], path: "Tests/InitHarness",
-      swiftSettings: swift, linkerSettings: staticLink),
+      name: "InitHarness", dependencies: ["GuestInit", "CGuestInit", "GuestProtocol", "System", "CLinux"],
+      path: "Tests/InitHarness", swiftSettings: swift,
+      // Tests start it by itself: it must find the toolchain's libraries without the package manager's help.
+      linkerSettings: staticLink + [
+        .unsafeFlags(["-Xlinker", "-rpath=\(embeddedLibraries())/../../linux"], .when(configuration: .debug))
+      ]),
     .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support"),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
-    tests("Virtio"), tests("Devices"), tests("Machine"), tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
+    tests("Virtio"), tests("Devices"), tests("Machine"),
+    tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -28,7 +28,7 @@ public func guestInitMain() -> Never {
 }
 
 private func runCommand(_ transport: PortTransport, _ channel: Channel) throws(Failure) -> GuestMessage {
-  let configuration = try readConfiguration()
+  let configuration = try readConfiguration(CommandConfiguration.path)
   try RootFileSystem.enter(CommandConfiguration.rootPath)
   try RootFileSystem.populate()
   try prepareSystem(configuration)
@@ -38,10 +38,11 @@ private func runCommand(_ transport: PortTransport, _ channel: Channel) throws(F
   return try runner.run()
 }
 
-private func readConfiguration() throws(Failure) -> CommandConfiguration {
+/// Reads and checks the configuration in file `path`.
+public func readConfiguration(_ path: String) throws(Failure) -> CommandConfiguration {
   let bytes: [UInt8]
   do throws(SystemError) {
-    bytes = try readFile(CommandConfiguration.path, limit: CommandConfiguration.sizeLimit + 1)
+    bytes = try readFile(path, limit: CommandConfiguration.sizeLimit + 1)
   } catch {
     throw Failure(error)
   }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/io.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,11 +29,10 @@ static void fail(struct spawn_request *request, int stage) {
 static __attribute__((noinline)) void become_command(struct spawn_request *request) {
   if (setsid() < 0) fail(request, SPAWN_STAGE_SESSION);
 
-  // Ignored signals stay ignored across an execution. Two numbers cannot be set; the C library keeps two for itself.
-  struct sigaction standard;
-  memset(&standard, 0, sizeof standard);
-  standard.sa_handler = SIG_DFL;
-  for (int number = 1; number <= SIGRTMAX; number++) sigaction(number, &standard, NULL);
+  // Ignored signals stay ignored across an execution. The kernel is asked directly, since the C library keeps two of them
+  // for itself. All zeros is the default; two signals that cannot be set have it anyway.
+  struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; } standard = {0, 0, 0, 0};
+  for (int number = 1; number <= 64; number++) syscall(SYS_rt_sigaction, number, &standard, NULL, sizeof standard.mask);
 
   for (int i = 0; i < 3; i++)
     if (dup2(request->descriptors[i], i) < 0) fail(request, SPAWN_STAGE_DESCRIPTORS);
@@ -127,3 +127,5 @@ int open_child_signal(void) {
 }
 
 void ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
+
+int adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? errno : 0; }

@@ -61,4 +61,7 @@ int open_child_signal(void);
 // Ignores SIGPIPE: a command that closes its input must not end init.
 void ignore_broken_pipes(void);
 
+// Makes orphans of this process's descendants its own children, as they are process 1's by nature. For tests.
+int adopt_orphans(void);
+
 #endif
