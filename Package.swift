@@ -31,12 +31,15 @@ func embeddedLibraries() -> String {
   return toolchainBin() + "/../lib/swift/embedded/x86_64-unknown-linux-gnu"
 }
 
+/// The C library's headers differ by this: every module that sees them must see the same ones.
+let gnuSource: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
+
 let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
   .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
   .strictMemorySafety(),
-]
+] + gnuSource
 
 let codecs = ["z", "bz2", "lzma", "lz4", "zstd"].map { LinkerSetting.linkedLibrary($0) }
 
@@ -56,7 +59,7 @@ func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = n
 }
 
 func tests(_ room: String, _ more: [Target.Dependency] = []) -> Target {
-  .testTarget(name: room + "Tests", dependencies: [.byName(name: room), "TestSupport"] + more)
+  .testTarget(name: room + "Tests", dependencies: [.byName(name: room), "TestSupport"] + more, swiftSettings: gnuSource)
 }
 
 let package = Package(
@@ -64,7 +67,8 @@ let package = Package(
   products: [.executable(name: "vmrun", targets: ["vmrun"])],
   targets: [
     .target(name: "CLinux"),
-    .target(name: "CCodecs", cSettings: [.unsafeFlags(["-ffunction-sections", "-fdata-sections"])]),
+    .target(
+      name: "CCodecs", cSettings: [.unsafeFlags(["-ffunction-sections", "-fdata-sections"])], linkerSettings: codecs),
     room("System", ["CLinux"]),
     room("GuestMemory", ["System", "CLinux"]),
     room("Hypervise", ["GuestMemory", "System", "CLinux"]),
@@ -94,7 +98,7 @@ let package = Package(
       dependencies: ["Machine", "GuestInit", "GuestProtocol", "Boot", "System", "CLinux"],
       exclude: ["Link"],
       swiftSettings: swift,
-      linkerSettings: codecs + staticLink),
+      linkerSettings: staticLink),
     .executableTarget(
       name: "InitHarness", dependencies: ["GuestInit", "CGuestInit", "GuestProtocol", "System", "CLinux"],
       path: "Tests/InitHarness", swiftSettings: swift,
@@ -102,7 +106,7 @@ let package = Package(
       linkerSettings: staticLink + [
         .unsafeFlags(["-Xlinker", "-rpath=\(embeddedLibraries())/../../linux"], .when(configuration: .debug))
       ]),
-    .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support"),
+    .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support", swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
