@@ -34,7 +34,7 @@ func embeddedLibraries() -> String {
 let swift: [SwiftSetting] = [
   .enableExperimentalFeature("Embedded", .when(configuration: .release)),
   .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-wmo", "-Osize"], .when(configuration: .release)),
+  .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
   .strictMemorySafety(),
 ]
 
@@ -53,7 +53,8 @@ let package = Package(
   products: [.executable(name: "vmrun", targets: ["vmrun"])],
   targets: [
     .target(name: "CLinux"),
-    .target(name: "CCodecs", cSettings: [.unsafeFlags(["-ffunction-sections", "-fdata-sections"])]),
+    .target(
+      name: "CCodecs", cSettings: [.unsafeFlags(["-ffunction-sections", "-fdata-sections"])], linkerSettings: codecs),
     room("System", ["CLinux"]),
     room("GuestMemory", ["System", "CLinux"]),
     room("Hypervise", ["GuestMemory", "System", "CLinux"]),
@@ -78,7 +79,7 @@ let package = Package(
       name: "vmrun",
       dependencies: ["Machine", "GuestInit", "System", "CLinux"],
       swiftSettings: swift,
-      linkerSettings: codecs + [
+      linkerSettings: [
         .unsafeFlags(
           [
             "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
