@@ -61,7 +61,8 @@ import Testing
     file[0x1EF] = 0xFF
     let header = try #require(setupHeader(file))
     let page = BootParams(header: header, ramSize: 1 << 30).bytes()
-    let own: Set<Int> = Set([0x1FA, 0x1FB, 0x210, 0x226, 0x227] + Array(0x218..<0x220) + Array(0x228..<0x22C) + Array(0x250..<0x258))
+    let own: Set<Int> = Set(
+      [0x1FA, 0x1FB, 0x210, 0x226, 0x227] + Array(0x218..<0x220) + Array(0x228..<0x22C) + Array(0x250..<0x258))
     for offset in 0x1F1..<0x26C where !own.contains(offset) { #expect(page[offset] == file[offset]) }
     #expect(page[0x1EF] == 0)
     #expect(integer(page, 0x250, as: UInt64.self) == 0)
@@ -70,10 +71,11 @@ import Testing
     #expect(page[0x26C..<0x2D0].allSatisfy { $0 == 0 })
   }
 
-  @Test(arguments: [
-    (64 << 20, [0x3F0_0000], []), (3 << 30, [0xBFF0_0000], []), ((3 << 30) + 4096, [0xBFF0_0000], [4096]),
-    (8 << 30, [0xBFF0_0000], [5 << 30]),
-  ] as [(UInt64, [UInt64], [UInt64])])
+  @Test(
+    arguments: [
+      (64 << 20, [0x3F0_0000], []), (3 << 30, [0xBFF0_0000], []), ((3 << 30) + 4096, [0xBFF0_0000], [4096]),
+      (8 << 30, [0xBFF0_0000], [5 << 30]),
+    ] as [(UInt64, [UInt64], [UInt64])])
   func memoryMap(ramSize: UInt64, low: [UInt64], high: [UInt64]) {
     let page = BootParams(header: SetupHeader(), ramSize: ramSize).bytes()
     let map = map(page)
@@ -169,7 +171,9 @@ import Testing
       }
       return nil
     }
-    for address: UInt64 in [0, 0x7000, 0x100_0000, 0x1FF_FFFF, 0x3FFF_FFFF, 0x4000_0000, 0xC000_0000, 0xFEE0_0030, 0xFFFF_FFFF] {
+    for address: UInt64 in [
+      0, 0x7000, 0x100_0000, 0x1FF_FFFF, 0x3FFF_FFFF, 0x4000_0000, 0xC000_0000, 0xFEE0_0030, 0xFFFF_FFFF,
+    ] {
       #expect(translate(address) == address)
     }
     #expect(translate(1 << 32) == nil)

@@ -30,7 +30,9 @@ final class Fenced {
 
 @Suite struct CodecTests {
   /// The stream as `Compression.stream` cuts it out: with gzip's own trailer, without the kernel's.
-  static func stream(_ bytes: [UInt8], _ compressor: SyntheticKernel.Compressor) throws -> (codec: Codec, bytes: [UInt8]) {
+  static func stream(_ bytes: [UInt8], _ compressor: SyntheticKernel.Compressor) throws -> (
+    codec: Codec, bytes: [UInt8]
+  ) {
     let packed = try SyntheticKernel.filter(bytes, compressor.command)
     let codec = try #require(CodecTests.codec(of: packed))
     return (codec, packed)
@@ -60,9 +62,13 @@ final class Fenced {
     #expect(codec.name == compressor.name)
     #expect(codec.isSupported)
     #expect(CodecTests.unpack(codec, packed, kernel.count) == .success(kernel))
-    #expect(CodecTests.unpack(codec, packed, kernel.count + 1) == .failure(.wrongSize(codec: codec, stated: kernel.count + 1, actual: kernel.count)))
+    #expect(
+      CodecTests.unpack(codec, packed, kernel.count + 1)
+        == .failure(.wrongSize(codec: codec, stated: kernel.count + 1, actual: kernel.count)))
     for less in [1, 2, 100, kernel.count - 1] {
-      #expect(CodecTests.unpack(codec, packed, kernel.count - less) == .failure(.tooLarge(codec: codec, stated: kernel.count - less)))
+      #expect(
+        CodecTests.unpack(codec, packed, kernel.count - less)
+          == .failure(.tooLarge(codec: codec, stated: kernel.count - less)))
     }
   }
 
@@ -133,7 +139,8 @@ final class Fenced {
     #expect(CodecTests.unpack(.lz4, packed + second, 12) == .success(Array("first second".utf8)))
     // A block size of zero, or larger than any block, is no block.
     #expect(CodecTests.unpack(.lz4, [2, 0x21, 0x4C, 0x18, 0, 0, 0, 0], 12) == .failure(.corrupt(codec: .lz4)))
-    #expect(CodecTests.unpack(.lz4, [2, 0x21, 0x4C, 0x18, 0xFF, 0xFF, 0xFF, 0x7F], 12) == .failure(.corrupt(codec: .lz4)))
+    #expect(
+      CodecTests.unpack(.lz4, [2, 0x21, 0x4C, 0x18, 0xFF, 0xFF, 0xFF, 0x7F], 12) == .failure(.corrupt(codec: .lz4)))
     #expect(CodecTests.unpack(.lz4, [4, 0x22, 0x4D, 0x18, 0, 0, 0, 0], 12) == .failure(.unsupported(codec: .lz4)))
   }
 

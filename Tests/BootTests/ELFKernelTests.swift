@@ -53,7 +53,9 @@ import Testing
     }
     let notes = note("Linux", 1, [1, 2, 3]) + note("Xen", 18, SyntheticKernel.little(UInt64(0x100_0010)))
     for bytes in [notes, note("Xen", 18, SyntheticKernel.little(UInt32(0x100_0010)))] {
-      let file = SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: bytes)])
+      let file = SyntheticKernel.elf([
+        Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: bytes),
+      ])
       #expect(try parse(file).pvhEntry == 0x100_0010)
       // A note segment cut short anywhere is passed over.
       for count in 0..<bytes.count {
@@ -64,10 +66,15 @@ import Testing
       }
     }
     let outside = note("Xen", 18, SyntheticKernel.little(UInt64(0x900_0000)))
-    let file = SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: outside)])
+    let file = SyntheticKernel.elf([
+      Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: outside),
+    ])
     #expect(try parse(file).pvhEntry == nil)
-    let hostile = SyntheticKernel.little(UInt32.max) + SyntheticKernel.little(UInt32.max) + SyntheticKernel.little(UInt32(18))
-    let file2 = SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: hostile)])
+    let hostile =
+      SyntheticKernel.little(UInt32.max) + SyntheticKernel.little(UInt32.max) + SyntheticKernel.little(UInt32(18))
+    let file2 = SyntheticKernel.elf([
+      Segment(address: 0x100_0000, bytes: code), Segment(type: 4, address: 0, bytes: hostile),
+    ])
     #expect(try parse(file2).pvhEntry == nil)
   }
 
@@ -91,7 +98,8 @@ import Testing
         SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code), Segment(address: 0x100_1000, bytes: code)])
       ).contains("overlap"))
     #expect(
-      message(SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code)], entry: 0x200_0000)).contains("entry point"))
+      message(SyntheticKernel.elf([Segment(address: 0x100_0000, bytes: code)], entry: 0x200_0000)).contains(
+        "entry point"))
     #expect(message(SyntheticKernel.elf([Segment(type: 6, address: 0, bytes: [])])).contains("nothing to load"))
     #expect(message(SyntheticKernel.elf([])).contains("program headers"))
     let many = [Segment](repeating: Segment(address: 0x100_0000, bytes: []), count: 65)

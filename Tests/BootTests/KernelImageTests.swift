@@ -24,7 +24,8 @@ func compression(of image: BzImage, in file: [UInt8]) throws(KernelImageError) -
   try image.compression(file.span.bytes)
 }
 
-let smallPayload: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD] + [UInt8](repeating: 7, count: 60) + SyntheticKernel.little(UInt32(999))
+let smallPayload: [UInt8] =
+  [0x28, 0xB5, 0x2F, 0xFD] + [UInt8](repeating: 7, count: 60) + SyntheticKernel.little(UInt32(999))
 
 @Suite struct KernelImageTests {
   @Test func bzImage() throws {
@@ -168,7 +169,8 @@ let smallPayload: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD] + [UInt8](repeating: 7, cou
       Refused(name: "object file", bytes: SyntheticKernel.elf([segment], type: 1), says: [".ko", "vmlinux"]),
       Refused(name: "core dump", bytes: SyntheticKernel.elf([segment], type: 4), says: ["core dump"]),
       Refused(name: "program", bytes: program, says: ["user space", "behind --"]),
-      Refused(name: "cpio", bytes: Array("070701".utf8) + [UInt8](repeating: 0x30, count: 200), says: ["cpio", "--initrd"]),
+      Refused(
+        name: "cpio", bytes: Array("070701".utf8) + [UInt8](repeating: 0x30, count: 200), says: ["cpio", "--initrd"]),
       Refused(name: "script", bytes: Array("#!/bin/sh\necho\n".utf8), says: ["script"]),
       Refused(name: "text", bytes: Array("hello, world\n".utf8), says: ["text file"]),
       Refused(name: "web page", bytes: Array("<!DOCTYPE html><p>404".utf8), says: ["web page"]),
@@ -176,7 +178,8 @@ let smallPayload: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD] + [UInt8](repeating: 7, cou
       Refused(name: "ext4", bytes: ext, says: ["file system"]),
       Refused(name: "qcow2", bytes: [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3], says: ["disk image"]),
       Refused(name: "package", bytes: Array("!<arch>\ndebian-binary".utf8), says: ["dpkg -x"]),
-      Refused(name: "boot sector", bytes: [UInt8](repeating: 0, count: 0x1FE) + [0x55, 0xAA], says: ["cut off", "truncated"]),
+      Refused(
+        name: "boot sector", bytes: [UInt8](repeating: 0, count: 0x1FE) + [0x55, 0xAA], says: ["cut off", "truncated"]),
       Refused(name: "noise", bytes: [1, 2, 3, 0, 5, 6], says: ["none of the formats"]),
     ]
   }()
@@ -194,7 +197,8 @@ let smallPayload: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD] + [UInt8](repeating: 7, cou
     let cpio = Array("070701".utf8) + [UInt8](repeating: 0x30, count: 20_000)
     let inElf = try #require(refusal(try SyntheticKernel.filter(elf, compressor.command))).description
     let inCpio = try #require(refusal(try SyntheticKernel.filter(cpio, compressor.command))).description
-    let inARM = try #require(refusal(try SyntheticKernel.filter(KernelImageTests.arm64Image(), compressor.command))).description
+    let inARM = try #require(refusal(try SyntheticKernel.filter(KernelImageTests.arm64Image(), compressor.command)))
+      .description
     #expect(inElf.contains("\(compressor.name) file"))
     #expect(inCpio.contains("\(compressor.name) file"))
     // zstd decodes in one shot, so that nothing is known of what does not fit.

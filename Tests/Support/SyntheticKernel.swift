@@ -48,7 +48,8 @@ public enum SyntheticKernel {
     var body: [(UInt64, [UInt8])] = []
     for segment in segments {
       let place = segment.offset ?? offset
-      file += little(segment.type) + little(UInt32(7)) + little(place) + little(segment.virtual) + little(segment.address)
+      file +=
+        little(segment.type) + little(UInt32(7)) + little(place) + little(segment.virtual) + little(segment.address)
       file += little(UInt64(segment.bytes.count)) + little(segment.memorySize) + little(UInt64(4096))
       body.append((place, segment.bytes))
       offset = (place + UInt64(segment.bytes.count) + 4095) & ~4095
@@ -69,7 +70,11 @@ public enum SyntheticKernel {
       // Half of it repeats, as code does, so that compressors have something to find.
       var bytes: [UInt8] = []
       while bytes.count < count {
-        if bytes.count > 64 && random.next() % 2 == 0 { bytes += bytes.suffix(48) } else { bytes += little(random.next()) }
+        if bytes.count > 64 && random.next() % 2 == 0 {
+          bytes += bytes.suffix(48)
+        } else {
+          bytes += little(random.next())
+        }
       }
       return Array(bytes.prefix(count))
     }
