@@ -106,7 +106,9 @@ let package = Package(
       linkerSettings: staticLink + [
         .unsafeFlags(["-Xlinker", "-rpath=\(embeddedLibraries())/../../linux"], .when(configuration: .debug))
       ]),
-    .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support", swiftSettings: gnuSource),
+    .target(
+      name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support",
+      swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),

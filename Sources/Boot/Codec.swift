@@ -65,6 +65,7 @@ public enum Codec: Equatable, Sendable {
   /// - Throws: `CodecError` for a stream that is cut off, damaged, or of another size.
   public func decompress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) throws(CodecError)
   {
+    // unsafe: the caller's buffers are valid for their counts.
     let result = unsafe run(input, output)
     switch result.status {
     case CODEC_OK:
@@ -81,6 +82,7 @@ public enum Codec: Equatable, Sendable {
 
   /// At most the first `count` bytes of what `input` holds; empty when they cannot be had.
   func prefix(of input: RawSpan, count: Int) -> [UInt8] {
+    // unsafe: only the bytes that the codec produced count as initialised.
     unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       // unsafe: both buffers live through the call, and the codec writes at most buffer.count bytes.
       unsafe input.withUnsafeBytes { input in

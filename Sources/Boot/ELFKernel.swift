@@ -103,18 +103,18 @@ public struct ELFKernel: Equatable, Sendable {
   }
 
   private static func segment(_ entry: Elf64_Phdr, _ fileSize: UInt64) throws(KernelImageError) -> LoadPlan.Segment {
-    let where_ = "a segment of \(entry.p_memsz) bytes at address \(hexadecimal(entry.p_paddr))"
+    let place = "a segment of \(entry.p_memsz) bytes at address \(hexadecimal(entry.p_paddr))"
     guard entry.p_filesz <= entry.p_memsz else {
-      throw .damaged("\(where_) of this ELF file has \(entry.p_filesz) bytes in the file, more than in memory")
+      throw .damaged("\(place) of this ELF file has \(entry.p_filesz) bytes in the file, more than in memory")
     }
-    guard entry.p_memsz <= maximumSize else { throw .damaged("\(where_) of this ELF file is larger than 1 GiB") }
+    guard entry.p_memsz <= maximumSize else { throw .damaged("\(place) of this ELF file is larger than 1 GiB") }
     let (fileEnd, fileWraps) = entry.p_offset.addingReportingOverflow(entry.p_filesz)
-    guard !fileWraps else { throw .damaged("\(where_) of this ELF file lies at an impossible offset") }
+    guard !fileWraps else { throw .damaged("\(place) of this ELF file lies at an impossible offset") }
     guard fileEnd <= fileSize else { throw .truncated("an ELF kernel", missing: fileEnd - fileSize) }
     let (end, wraps) = entry.p_paddr.addingReportingOverflow(entry.p_memsz)
     guard !wraps, entry.p_paddr >= Layout.highMemory, end <= Layout.holeStart else {
       throw .damaged(
-        "\(where_) of this ELF file is outside the memory for kernels, \(hexadecimal(Layout.highMemory)) to \(hexadecimal(Layout.holeStart))"
+        "\(place) of this ELF file is outside the memory for kernels, \(hexadecimal(Layout.highMemory)) to \(hexadecimal(Layout.holeStart))"
       )
     }
     return LoadPlan.Segment(

@@ -42,7 +42,7 @@ public struct CpioEntry: Equatable, Sendable {
   /// Bytes of the header with its name, padded to a multiple of 4: where the data begins.
   public var headerCount: Int { (CpioEntry.fixedCount + path.count + 1 + 3) & ~3 }
   /// Zero bytes behind the data, up to the next multiple of 4.
-  public var dataPadding: Int { Int(truncatingIfNeeded: (0 &- size) & 3) }
+  public var dataPadding: Int { Int((0 &- size) & 3) }
   /// Bytes of header, data and padding; what lies between this member and the next. `headerBytes` checks `size` first.
   public var paddedSize: UInt64 { UInt64(headerCount) &+ size &+ UInt64(dataPadding) }
 

@@ -34,6 +34,7 @@ public struct SHA256 {
   /// The digest of `bytes`.
   public static func digest(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
     var hash = SHA256()
+    // unsafe: the caller's buffer is valid for its count.
     unsafe hash.update(bytes)
     return hash.digest()
   }

@@ -42,6 +42,7 @@ struct Folder: ~Copyable {
 
   /// Opens a regular file that only this user can have written; nil when there is none.
   func open(_ name: String) -> FileDescriptor? {
+    // unsafe: the name is NUL-terminated for the call.
     let raw = unsafe clinux_openat(descriptor.rawValue, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0)
     guard raw >= 0 else { return nil }
     let file = FileDescriptor(owning: raw)
@@ -58,6 +59,7 @@ struct Folder: ~Copyable {
       // unsafe: getrandom fills the eight bytes it is given; a failure leaves a name that the next line tries all the same.
       _ = unsafe getrandom(&random, 8, 0)
       let name = Folder.temporaryPrefix + String(random, radix: 16)
+      // unsafe: the name is NUL-terminated for the call.
       let raw = unsafe clinux_openat(descriptor.rawValue, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
       if raw >= 0 { return TemporaryFile(file: FileDescriptor(owning: raw), name: name) }
       guard Errno.current == .exists else { throw SystemError("create a file in", path, .current) }
@@ -69,13 +71,17 @@ struct Folder: ~Copyable {
 
   /// Gives `temporary` its final name, replacing what had it.
   func rename(_ temporary: String, to name: String) throws(SystemError) {
+    // unsafe: both names are NUL-terminated for the call.
     guard unsafe renameat(descriptor.rawValue, temporary, descriptor.rawValue, name) == 0 else {
       throw SystemError("rename", "\(path)/\(name)", .current)
     }
   }
 
   /// Removes a file; that it is gone already is fine.
-  func remove(_ name: String) { _ = unsafe unlinkat(descriptor.rawValue, name, 0) }
+  func remove(_ name: String) {
+    // unsafe: the name is NUL-terminated for the call.
+    _ = unsafe unlinkat(descriptor.rawValue, name, 0)
+  }
 
   /// Makes renames last through a power failure.
   func synchronize() { _ = fsync(descriptor.rawValue) }
@@ -91,6 +97,7 @@ struct Folder: ~Copyable {
   /// The regular files, at most `limit`, in no order.
   func items(limit: Int = 4096) -> [Item] {
     var items: [Item] = []
+    // unsafe: the name is NUL-terminated for the call.
     let raw = unsafe clinux_openat(descriptor.rawValue, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
     guard raw >= 0 else { return items }
     // unsafe: raw is a fresh descriptor of a folder; the stream owns it from here on and closedir closes it.
@@ -145,6 +152,7 @@ extension FileDescriptor {
 
   /// Writes all of `bytes` at `offset`.
   borrowing func writeFully(_ bytes: [UInt8], at offset: UInt64) throws(SystemError) {
+    // unsafe: the buffer stays inside the closure.
     let failure: SystemError? = unsafe bytes.withUnsafeBytes { buffer -> SystemError? in
       // unsafe: the buffer is valid inside the closure.
       do throws(SystemError) { try unsafe writeFully(buffer, at: offset) } catch { return error }
@@ -157,6 +165,7 @@ extension FileDescriptor {
   borrowing func readBytes(_ count: Int, at offset: UInt64) throws(SystemError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     var failure: SystemError?
+    // unsafe: the buffer stays inside the closure.
     let got = unsafe bytes.withUnsafeMutableBytes { buffer -> Int in
       // unsafe: the buffer is valid inside the closure.
       do throws(SystemError) { return try unsafe readFully(into: buffer, at: Int64(offset)) } catch { failure = error }

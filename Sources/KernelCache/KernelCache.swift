@@ -251,6 +251,7 @@ public struct KernelCache: Sendable {
       }
     }
     let file = try KernelSource.memoryFile()
+    // unsafe: the mapping lives through the call.
     do throws(SystemError) { try unsafe KernelCache.write(layout, bytes, to: file) } catch {
       throw .host(error.description)
     }

@@ -134,6 +134,7 @@ struct KernelSource: ~Copyable {
 
   /// A file that exists only in memory.
   static func memoryFile() throws(KernelImageError) -> FileDescriptor {
+    // unsafe: the name is a literal.
     let raw = unsafe memfd_create("vmrun-kernel", UInt32(MFD_CLOEXEC))
     guard raw >= 0 else { throw .host(SystemError("memfd_create", "", .current).description) }
     return FileDescriptor(owning: raw)
