@@ -86,7 +86,7 @@ let package = Package(
     .target(name: "CGuestInit", path: "images/init/CGuestInit"),
     .target(
       name: "GuestInit", dependencies: ["GuestProtocol", "CGuestInit", "System", "CLinux"], path: "images/init",
-      exclude: ["CGuestInit"], swiftSettings: swift),
+      exclude: ["CGuestInit", "README.md"], swiftSettings: swift),
     room(
       "Machine",
       [
