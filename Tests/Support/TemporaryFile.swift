@@ -72,3 +72,16 @@ public final class MemoryFile: Sendable {
 
   deinit { close(descriptor) }
 }
+
+/// A FIFO that goes with this object, and that nobody has open.
+public final class TemporaryFIFO: Sendable {
+  public let path: String
+
+  public init() throws {
+    let folder = getenv("TMPDIR").map { String(cString: $0) } ?? P_tmpdir
+    path = "\(folder)/vmrun-test-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+    guard mkfifo(path, 0o600) == 0 else { throw SystemError("mkfifo", path, .current) }
+  }
+
+  deinit { unlink(path) }
+}
