@@ -78,6 +78,8 @@ let package = Package(
           ], .when(configuration: .release))
       ]),
     .target(name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support"),
+    .executableTarget(
+      name: "fuzz-virtio", dependencies: ["TestSupport", "Virtio", "System", "CLinux"], path: "Tests/Fuzz/Virtio"),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"), tests("GuestInit"),
   ],

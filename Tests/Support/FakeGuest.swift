@@ -1,3 +1,4 @@
+import CLinux
 import GuestMemory
 import System
 import Virtio
@@ -44,9 +45,16 @@ public final class FakeGuest: @unchecked Sendable {
       let start = region.start.value
       for range in permitted {
         let part = range.clamped(to: start..<start + region.count)
-        for address in part { old[Int(address - start)] = new[Int(address - start)] }
+        let indices = Int(part.lowerBound - start)..<Int(part.upperBound - start)
+        if !indices.isEmpty { old.replaceSubrange(indices, with: new[indices]) }
       }
-      if old != new, let index = old.indices.first(where: { old[$0] != new[$0] }) { return start + UInt64(index) }
+      let isSame = old.withUnsafeBytes { old in
+        new.withUnsafeBytes { new in
+          guard let left = old.baseAddress, let right = new.baseAddress else { return true }
+          return memcmp(left, right, old.count) == 0
+        }
+      }
+      if !isSame, let index = old.indices.first(where: { old[$0] != new[$0] }) { return start + UInt64(index) }
     }
     return nil
   }

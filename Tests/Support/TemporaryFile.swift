@@ -70,6 +70,13 @@ public final class MemoryFile: Sendable {
     guard descriptor >= 0, ftruncate(descriptor, count) == 0 else { throw SystemError("memfd_create", "", .current) }
   }
 
+  /// Bytes in the file now.
+  public func count() throws -> Int {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw SystemError("fstat", "", .current) }
+    return Int(status.st_size)
+  }
+
   deinit { close(descriptor) }
 }
 
