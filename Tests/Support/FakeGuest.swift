@@ -5,7 +5,7 @@ import Virtio
 
 /// Guest RAM without KVM, and the bytes in it before a test: to find out afterwards what was written.
 public final class FakeGuest: @unchecked Sendable {
-  /// RAM at 0 ..< 512 KiB and at 2 MiB ..< 2.5 MiB, with a hole between.
+  /// By default RAM at 0 ..< 512 KiB and at 2 MiB ..< 2.5 MiB, with a hole between.
   public let memory: GuestRAM
   private var before: [[UInt8]] = []
 
@@ -13,10 +13,11 @@ public final class FakeGuest: @unchecked Sendable {
   public static let highStart: UInt64 = 2 << 20
   public static let highEnd: UInt64 = highStart + 512 << 10
 
-  /// RAM filled with bytes that look random.
-  public init() throws {
-    memory = try GuestRAM(
-      count: 1 << 20, holeStart: FakeGuest.lowEnd, holeEnd: FakeGuest.highStart, hugePages: false)
+  /// RAM filled with bytes that look random: `count` bytes, those past `holeStart` from `holeEnd` on.
+  public init(
+    count: UInt64 = 1 << 20, holeStart: UInt64 = FakeGuest.lowEnd, holeEnd: UInt64 = FakeGuest.highStart
+  ) throws {
+    memory = try GuestRAM(count: count, holeStart: holeStart, holeEnd: holeEnd, hugePages: false)
     var random = SeededRandom(seed: 1)
     for region in memory.regions {
       var bytes: [UInt8] = []

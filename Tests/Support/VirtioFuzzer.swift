@@ -5,9 +5,9 @@ import Virtio
 /// Plays a hostile guest against a device behind a virtio-mmio transport, and checks after each life of the device that
 /// nothing outside the memory it was given has changed, that it can be reset, and that it then serves a good driver.
 ///
-/// Guest memory has a field in which every address lies that the fuzzer hands out, and which the device may therefore
-/// change; all else is a canary. Addresses are multiples of 8 and lengths small or enormous, so that no mixture of old and
-/// new descriptors, nor one read at half its place, points into the canary.
+/// Low RAM is a field that the device may change as it likes. High RAM is a canary. In the host's memory it follows the
+/// field at once, so that a byte written past the field's end lands in it; but in the guest's it begins at an address that
+/// no mixture of the fuzzer's numbers makes by chance.
 public final class VirtioFuzzer: @unchecked Sendable {
   /// What went wrong, in words.
   public struct Failure: Error, CustomStringConvertible {
@@ -29,6 +29,7 @@ public final class VirtioFuzzer: @unchecked Sendable {
   public private(set) var statistics = Statistics()
 
   private static let fieldEnd: UInt64 = 0x40000
+  private static let canary: UInt64 = 0x5A5A_5A5A_0000, canaryEnd = canary + 0x40000
   private static let headers: UInt64 = 0x10000, tables: UInt64 = 0x14000, buffers: UInt64 = 0x18000
   private static let size: UInt16 = 16
   private static let diskBytes = 1 << 20
@@ -41,7 +42,8 @@ public final class VirtioFuzzer: @unchecked Sendable {
   private var paused = false
 
   public init() throws {
-    guest = try FakeGuest()
+    guest = try FakeGuest(
+      count: 2 * VirtioFuzzer.fieldEnd, holeStart: VirtioFuzzer.fieldEnd, holeEnd: VirtioFuzzer.canary)
     disk = try MemoryFile(count: VirtioFuzzer.diskBytes)
     let memory = guest.memory
     for kind in Kind.allCases {
@@ -179,37 +181,33 @@ public final class VirtioFuzzer: @unchecked Sendable {
       offset = UInt64(source.integer(2)) % 0x1010
       width = 1 << source.below(4)
     }
-    // Low and high words of areas become addresses: the low ones stay in the field, the high ones go far beyond RAM.
     var value = word(&source)
-    if (0x80..<0xb0).contains(offset) {
-      value = offset & 4 == 0 ? UInt64(address(&source) & 0x3FFF8) : value & 0xFFFF_FFFF
-    }
+    if (0x80..<0xb0).contains(offset), !source.oneIn(4) { value = address(&source) >> (offset & 4 == 0 ? 0 : 32) }
     if offset == Registers.status, !source.oneIn(4) { value = [0, 1, 3, 0xb, 0xf, 0xf, 0x80, 0x40][source.below(8)] }
     driver.transport.write(offset: offset, width: width, value: value)
   }
 
   // MARK: Numbers
 
-  /// An address in the field, or where there is no RAM.
   private func address(_ source: inout FuzzSource) -> UInt64 {
     switch source.below(12) {
-    case 0: return FakeGuest.lowEnd + 8 * UInt64(source.byte())
-    case 1: return FakeGuest.highEnd + 8 * UInt64(source.byte())
-    case 2: return UInt64.max - 7 - 8 * UInt64(source.below(8))
-    case 3: return source.integer(8) & ~7 | 1 << 40
+    case 0: return VirtioFuzzer.fieldEnd - 8 + UInt64(source.below(16))
+    case 1: return VirtioFuzzer.canaryEnd + UInt64(source.byte())
+    case 2: return UInt64.max - UInt64(source.below(64))
+    case 3: return source.integer(8)
     case 4: return QueueDriver.descriptors + 8 * UInt64(source.integer(2) % 0xC00)
-    default: return 8 * (source.integer(2) % 0x5000)
+    default: return source.integer(3) % VirtioFuzzer.fieldEnd & ~(source.oneIn(8) ? 0 : 15)
     }
   }
 
-  /// A length that stays in the field from any address of `address`, or leaves RAM from all of them.
   private func length(_ source: inout FuzzSource) -> UInt32 {
     switch source.below(8) {
     case 0: return 0
     case 1: return UInt32.max - UInt32(source.byte())
-    case 2: return 0x8000_0000
+    case 2: return 1 << UInt32(source.below(32))
     case 3: return UInt32(16 * source.below(64))
-    default: return UInt32(source.integer(2) % 0x4000)
+    case 4: return UInt32(VirtioFuzzer.fieldEnd) - UInt32(source.byte())
+    default: return UInt32(source.integer(2))
     }
   }
 
@@ -293,12 +291,11 @@ private final class Scribbler: @unchecked Sendable {
         let word = random.next()
         let descriptor = (word & 1 == 0 ? QueueDriver.descriptors : 0x14000) + 16 * (word >> 8 & 15)
         switch word >> 1 & 7 {
-        // An address in the field or behind all RAM, a length that is small or leaves RAM: as the fuzzer's own.
-        case 0: try? memory.store64(GuestAddress(descriptor), word >> 16 & 0x27FF8)
-        case 1: try? memory.store64(GuestAddress(descriptor), word | 1 << 40)
+        case 0: try? memory.store64(GuestAddress(descriptor), word >> 16 & 0x3FFF8)
+        case 1: try? memory.store64(GuestAddress(descriptor), 0x3FFF0 + (word >> 16 & 31))
         case 2:
-          let count = word & 0x100 == 0 ? word >> 16 & 0x3FFF : 0x8000_0000
-          try? memory.store64(GuestAddress(descriptor + 8), count | (word >> 32 & 7) << 32 | (word >> 40 & 15) << 48)
+          let count = word & 0x100 == 0 ? word >> 16 & 0x3FFF : word >> 16 & 0xFFFF_FFFF
+          try? memory.store64(GuestAddress(descriptor + 8), count | (word >> 48 & 7) << 32 | (word >> 56 & 15) << 48)
         case 3: try? memory.store16(GuestAddress(descriptor + 14), UInt16(word >> 16 & 31))
         case 4: try? memory.store16(GuestAddress(descriptor + 12), UInt16(word >> 16 & 7))
         case 5:
