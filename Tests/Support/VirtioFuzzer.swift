@@ -238,6 +238,8 @@ public final class VirtioFuzzer: @unchecked Sendable {
   // MARK: Check
 
   private func check() throws {
+    // Workers may still find something wrong, between the two looks below.
+    driver.transport.setPaused(true)
     let broke = driver.needsReset
     if broke { statistics.needsReset += 1 }
     if broke != (driver.transport.failure != nil) { throw Failure(description: "Status and failure disagree") }
