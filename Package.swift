@@ -109,6 +109,9 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["GuestMemory", "Virtio", "System"], path: "Tests/Support",
       swiftSettings: gnuSource),
+    .executableTarget(
+      name: "fuzz-virtio", dependencies: ["TestSupport", "Virtio", "System", "CLinux"], path: "Tests/Fuzz/Virtio",
+      swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),

@@ -43,7 +43,7 @@ public protocol VirtioDevice: AnyObject, Sendable {
   /// True: starts no further request and returns when none is in flight. False: goes on.
   func setPaused(_ paused: Bool)
 
-  /// Back to the state before `activate`. When it returns, no request is in flight, and nothing of the device touches
+  /// Back to the state before `activate`, and not paused. When it returns, no request is in flight, and nothing of the device touches
   /// guest memory or signals the driver any more.
   func reset()
 }

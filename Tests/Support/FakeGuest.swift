@@ -1,10 +1,11 @@
+import CLinux
 import GuestMemory
 import System
 import Virtio
 
 /// Guest RAM without KVM, and the bytes in it before a test: to find out afterwards what was written.
 public final class FakeGuest: @unchecked Sendable {
-  /// RAM at 0 ..< 512 KiB and at 2 MiB ..< 2.5 MiB, with a hole between.
+  /// By default RAM at 0 ..< 512 KiB and at 2 MiB ..< 2.5 MiB, with a hole between.
   public let memory: GuestRAM
   private var before: [[UInt8]] = []
 
@@ -12,10 +13,11 @@ public final class FakeGuest: @unchecked Sendable {
   public static let highStart: UInt64 = 2 << 20
   public static let highEnd: UInt64 = highStart + 512 << 10
 
-  /// RAM filled with bytes that look random.
-  public init() throws {
-    memory = try GuestRAM(
-      count: 1 << 20, holeStart: FakeGuest.lowEnd, holeEnd: FakeGuest.highStart, hugePages: false)
+  /// RAM filled with bytes that look random: `count` bytes, those past `holeStart` from `holeEnd` on.
+  public init(
+    count: UInt64 = 1 << 20, holeStart: UInt64 = FakeGuest.lowEnd, holeEnd: UInt64 = FakeGuest.highStart
+  ) throws {
+    memory = try GuestRAM(count: count, holeStart: holeStart, holeEnd: holeEnd, hugePages: false)
     var random = SeededRandom(seed: 1)
     for region in memory.regions {
       var bytes: [UInt8] = []
@@ -44,9 +46,16 @@ public final class FakeGuest: @unchecked Sendable {
       let start = region.start.value
       for range in permitted {
         let part = range.clamped(to: start..<start + region.count)
-        for address in part { old[Int(address - start)] = new[Int(address - start)] }
+        let indices = Int(part.lowerBound - start)..<Int(part.upperBound - start)
+        if !indices.isEmpty { old.replaceSubrange(indices, with: new[indices]) }
       }
-      if old != new, let index = old.indices.first(where: { old[$0] != new[$0] }) { return start + UInt64(index) }
+      let isSame = old.withUnsafeBytes { old in
+        new.withUnsafeBytes { new in
+          guard let left = old.baseAddress, let right = new.baseAddress else { return true }
+          return memcmp(left, right, old.count) == 0
+        }
+      }
+      if !isSame, let index = old.indices.first(where: { old[$0] != new[$0] }) { return start + UInt64(index) }
     }
     return nil
   }

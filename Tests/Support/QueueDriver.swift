@@ -35,6 +35,12 @@ public final class QueueDriver: @unchecked Sendable {
     public let count: UInt32
     public let writable: Bool
 
+    public init(address: UInt64, count: UInt32, writable: Bool) {
+      self.address = address
+      self.count = count
+      self.writable = writable
+    }
+
     public static func readable(_ address: UInt64, _ count: UInt32) -> Buffer {
       Buffer(address: address, count: count, writable: false)
     }
@@ -175,38 +181,37 @@ public final class QueueDriver: @unchecked Sendable {
 
   // MARK: As a good driver
 
-  /// Offers a request of `buffers` in descriptors that follow each other round the table; returns its head. The caller
-  /// keeps the number of requests in flight below what the table holds.
+  /// Offers a request of `buffers` in descriptors that follow each other in the table: from `first` on, or from where the
+  /// last request ended. Returns its head. The caller sees to it that they are not in use.
   @discardableResult
-  public func submit(_ buffers: [Buffer]) -> UInt16 {
-    let head = nextDescriptor
-    for (number, buffer) in buffers.enumerated() {
-      let index = nextDescriptor
-      nextDescriptor = (nextDescriptor + 1) % size
-      let isLast = number == buffers.count - 1
-      describe(
-        index, buffer.address, buffer.count,
-        (buffer.writable ? QueueDriver.write : 0) | (isLast ? 0 : QueueDriver.next), next: isLast ? 0 : nextDescriptor)
-    }
+  public func submit(_ buffers: [Buffer], first: UInt16? = nil) -> UInt16 {
+    let head = first ?? nextDescriptor
+    describe(buffers, first: head, count: size, table: QueueDriver.descriptors)
+    if first == nil { nextDescriptor = (head + UInt16(buffers.count)) % size }
     offer(head)
     return head
   }
 
-  /// Offers a request through an indirect table at `table`.
+  /// Offers a request through an indirect table at `table`; `first` as in `submit`.
   @discardableResult
-  public func submitIndirect(_ buffers: [Buffer], table: UInt64) -> UInt16 {
-    for (number, buffer) in buffers.enumerated() {
-      let isLast = number == buffers.count - 1
-      describe(
-        UInt16(number), buffer.address, buffer.count,
-        (buffer.writable ? QueueDriver.write : 0) | (isLast ? 0 : QueueDriver.next),
-        next: isLast ? 0 : UInt16(number + 1), table: table)
-    }
-    let head = nextDescriptor
-    nextDescriptor = (nextDescriptor + 1) % size
+  public func submitIndirect(_ buffers: [Buffer], table: UInt64, first: UInt16? = nil) -> UInt16 {
+    describe(buffers, first: 0, count: UInt16(buffers.count), table: table)
+    let head = first ?? nextDescriptor
+    if first == nil { nextDescriptor = (head + 1) % size }
     describe(head, table, UInt32(16 * buffers.count), QueueDriver.indirect)
     offer(head)
     return head
+  }
+
+  private func describe(_ buffers: [Buffer], first: UInt16, count: UInt16, table: UInt64) {
+    for (number, buffer) in buffers.enumerated() {
+      let isLast = number == buffers.count - 1
+      let index = (first + UInt16(number)) % count
+      describe(
+        index, buffer.address, buffer.count,
+        (buffer.writable ? QueueDriver.write : 0) | (isLast ? 0 : QueueDriver.next),
+        next: isLast ? 0 : (index + 1) % count, table: table)
+    }
   }
 
   /// Whether the device asked to be notified of the chains offered since its index was `old` (section 2.7.10).

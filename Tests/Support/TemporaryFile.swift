@@ -70,5 +70,25 @@ public final class MemoryFile: Sendable {
     guard descriptor >= 0, ftruncate(descriptor, count) == 0 else { throw SystemError("memfd_create", "", .current) }
   }
 
+  /// Bytes in the file now.
+  public func count() throws -> Int {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw SystemError("fstat", "", .current) }
+    return Int(status.st_size)
+  }
+
   deinit { close(descriptor) }
+}
+
+/// A FIFO that goes with this object, and that nobody has open.
+public final class TemporaryFIFO: Sendable {
+  public let path: String
+
+  public init() throws {
+    let folder = getenv("TMPDIR").map { String(cString: $0) } ?? P_tmpdir
+    path = "\(folder)/vmrun-test-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+    guard mkfifo(path, 0o600) == 0 else { throw SystemError("mkfifo", path, .current) }
+  }
+
+  deinit { unlink(path) }
 }

@@ -108,8 +108,9 @@ public final class Block: VirtioDevice, @unchecked Sendable {
       hasDiscard: features & Feature.bit(VIRTIO_BLK_F_DISCARD) != 0,
       hasWriteZeroes: features & Feature.bit(VIRTIO_BLK_F_WRITE_ZEROES) != 0)
     try lock.withLock { () throws(SystemError) in
-      active = Active(queue: queue, driver: driver, contract: contract)
+      // The thread begins by waiting for the lock.
       try startWorker()
+      active = Active(queue: queue, driver: driver, contract: contract)
     }
   }
 

@@ -15,7 +15,9 @@ public enum DiskError: Error, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .system(let path, let error): return "disk \(path): \(error)"
+    case .system(let path, let error):
+      let hint = error.errno == .accessDenied ? "; to only read it, add ,ro" : ""
+      return "disk \(path): \(error.operation): \(error.errno)\(hint)"
     case .notADisk(let path): return "disk \(path): is neither a regular file nor a block device"
     case .size(let path, 0): return "disk \(path): is empty; make it a multiple of 512 bytes, e.g. truncate -s 1G"
     case .size(let path, let count):

@@ -77,5 +77,10 @@ public final class Entropy: VirtioDevice, @unchecked Sendable {
 
   public func setPaused(_ paused: Bool) { lock.withLock { self.paused = paused } }
 
-  public func reset() { lock.withLock { active = nil } }
+  public func reset() {
+    lock.withLock {
+      active = nil
+      paused = false
+    }
+  }
 }
