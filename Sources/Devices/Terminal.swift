@@ -115,7 +115,8 @@ public enum Terminal {
   private static func install(_ number: Int32, _ flags: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
     var action = sigaction()
     // unsafe: sigaction fills the one struct it is given; sa_handler is what a handler without SA_SIGINFO uses.
-    guard unsafe sigaction(number, nil, &action) == 0, unsafe action.__sigaction_handler.sa_handler == nil else { return }
+    guard unsafe sigaction(number, nil, &action) == 0, unsafe action.__sigaction_handler.sa_handler == nil
+    else { return }
     action = sigaction()
     action.sa_flags = flags
     unsafe action.__sigaction_handler.sa_handler = handler

@@ -53,7 +53,10 @@ struct PayloadChannelTests {
       (frame(5, [1, 0, 0, 0, 15, 0, 0, 0]), .killed(signal: 15)),
       (frame(6, [127, 0, 0, 0] + Array("sh: not found".utf8)), .failed(code: 127, message: "sh: not found")),
       (frame(6, [126, 0, 0, 0]), .failed(code: 126, message: "")),
-      (frame(6, [125, 0, 0, 0] + Array("a\u{1B}[31m\0\u{9B}b\r\n".utf8) + [0xFF]), .failed(code: 125, message: "a?[31m??b\n\u{FFFD}")),
+      (
+        frame(6, [125, 0, 0, 0] + Array("a\u{1B}[31m\0\u{9B}b\r\n".utf8) + [0xFF]),
+        .failed(code: 125, message: "a?[31m??b\n\u{FFFD}")
+      ),
     ] as [([UInt8], PayloadEvent)])
   func endings(bytes: [UInt8], event: PayloadEvent) {
     channel.lookAndOut(hello + bytes)
