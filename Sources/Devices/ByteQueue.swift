@@ -29,10 +29,16 @@ struct ByteQueue: Sendable {
   mutating func append(_ bytes: Span<UInt8>, count length: Int) {
     if length == 0 { return }
     reserve(count + length)
-    let mask = storage.count - 1
-    let start = head + count
-    var target = storage.mutableSpan
-    for index in 0..<length { target[(start + index) & mask] = bytes[index] }
+    let start = (head + count) & (storage.count - 1)
+    let first = min(length, storage.count - start)
+    // unsafe: reserve made room for `length` bytes from `start` on, around the ring's end; the source has as many.
+    unsafe storage.withUnsafeMutableBytes { ring in
+      unsafe bytes.withUnsafeBytes { source in
+        let part = unsafe UnsafeRawBufferPointer(rebasing: source[0..<length])
+        unsafe UnsafeMutableRawBufferPointer(rebasing: ring[start...]).copyMemory(from: .init(rebasing: part[..<first]))
+        unsafe ring.copyMemory(from: .init(rebasing: part[first...]))
+      }
+    }
     count += length
   }
 
@@ -59,9 +65,15 @@ struct ByteQueue: Sendable {
   func copyPrefix(into target: inout MutableSpan<UInt8>) -> Int {
     let length = min(count, target.count)
     if length == 0 { return 0 }
-    let mask = storage.count - 1
-    let source = storage.span
-    for index in 0..<length { target[index] = source[(head + index) & mask] }
+    let first = min(length, storage.count - head)
+    // unsafe: `length` is bounded by what the ring holds from `head` on, around its end, and by the target.
+    unsafe storage.withUnsafeBytes { ring in
+      unsafe target.withUnsafeMutableBytes { bytes in
+        unsafe bytes.copyMemory(from: .init(rebasing: ring[head..<head + first]))
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[first...]).copyMemory(
+          from: .init(rebasing: ring[0..<length - first]))
+      }
+    }
     return length
   }
 

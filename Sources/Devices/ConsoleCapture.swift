@@ -59,7 +59,9 @@ public final class ConsoleCapture: ByteSink, @unchecked Sendable {
     var reason = text[start..<end]
     // The last word of a panic that waits: "---[ end Kernel panic - not syncing: reason ]---".
     let closing = Array(" ]---".utf8)
-    if reason.count >= closing.count && Array(reason.suffix(closing.count)) == closing { reason = reason.dropLast(closing.count) }
+    if reason.count >= closing.count && Array(reason.suffix(closing.count)) == closing {
+      reason = reason.dropLast(closing.count)
+    }
     return String(printable: reason)
   }
 

@@ -234,7 +234,7 @@ extension OutputPump {
         if closing { return nil }
         gathered = false
         pause(.forBytes, nanoseconds: nil)
-      } else if coalesces && !gathered && !hurried && !aborted && queue.count < Self.coalescedSize && queue.last != 0x0A {
+      } else if !gathered && isLineOpen {
         gathered = true
         pause(.forLineEnd, nanoseconds: Self.coalescingTime)
       } else {
@@ -244,6 +244,11 @@ extension OutputPump {
         return inFlight
       }
     }
+  }
+
+  /// Whether more of a console's line is worth waiting for.
+  private var isLineOpen: Bool {
+    coalesces && !hurried && !aborted && queue.count < Self.coalescedSize && queue.last != 0x0A
   }
 
   /// Gives the lock back while waiting for `wake`.

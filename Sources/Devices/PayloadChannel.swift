@@ -12,7 +12,8 @@ public enum PayloadEvent: Equatable, Sendable {
   case killed(signal: UInt8)
   /// The command could not be started: exit code 125, 126 or 127, and why; the text is safe to print.
   case failed(code: UInt8, message: String)
-  /// The guest broke the protocol and nothing that it writes counts any more: the VM must be ended. The text says how.
+  /// The guest broke the protocol and nothing that it writes counts any more: the VM must be ended. The text says how, for
+  /// example "unknown frame type 9".
   case violated(String)
 }
 

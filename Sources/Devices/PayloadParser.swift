@@ -56,7 +56,7 @@ struct PayloadParser {
   mutating func fail(_ reason: String, _ events: inout [PayloadEvent]) {
     if phase == .ended { return }
     phase = .ended
-    events.append(.violated("the guest's init broke the payload protocol: \(reason)"))
+    events.append(.violated(reason))
   }
 
   /// Takes one step into `bytes`, which is not empty. Every step but `.ended` takes at least one byte.
@@ -91,7 +91,9 @@ struct PayloadParser {
   private mutating func beginFrame(_ events: inout [PayloadEvent]) {
     type = header[0]
     let length = word(4)
-    guard header[1] == 0, header[2] == 0, header[3] == 0 else { return fail("frame type \(type) with flags set", &events) }
+    guard header[1] == 0, header[2] == 0, header[3] == 0 else {
+      return fail("frame type \(type) with flags set", &events)
+    }
     guard let range = Self.lengths(of: type) else { return fail("unknown frame type \(type)", &events) }
     guard range.contains(Int(length)) else { return fail("frame type \(type) of \(length) bytes", &events) }
     guard type == PayloadFrame.hello ? phase == .greeting : phase != .greeting else {
@@ -121,7 +123,7 @@ struct PayloadParser {
     case PayloadFrame.hello:
       let version = payloadWord(0)
       guard version == PayloadFrame.version else {
-        fail("it speaks version \(version), vmrun version \(PayloadFrame.version)", &events)
+        fail("its version is \(version), vmrun's \(PayloadFrame.version)", &events)
         return nil
       }
       phase = .running

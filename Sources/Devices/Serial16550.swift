@@ -180,10 +180,11 @@ extension Serial16550 {
     if offset != 7 { stopPolling() }
     let divisorAccess = lineControl & LCR.divisorAccess != 0
     switch offset {
-    // THR is written by `write`; a string write may have set the divisor latch bit in between, but not through this register.
+    // Here the divisor latch is open: `write` sees to THR itself.
     case 0: divisor = divisor & 0xFF00 | UInt16(value)
     case 1:
-      if divisorAccess { divisor = divisor & 0x00FF | UInt16(value) << 8 } else { writeInterruptEnable(value, &effects) }
+      guard divisorAccess else { return writeInterruptEnable(value, &effects) }
+      divisor = divisor & 0x00FF | UInt16(value) << 8
     case 2: writeFIFOControl(value, &effects)
     case 3: lineControl = value
     case 4: writeModemControl(value, &effects)
@@ -343,69 +344,4 @@ extension Serial16550 {
       if interruptEnable & IER.received == 0 { takeBack() }
     }
   }
-}
-
-/// Interrupt Enable Register bits.
-private enum IER {
-  static let received: UInt8 = 1
-  static let transmitterEmpty: UInt8 = 2
-  static let lineStatus: UInt8 = 4
-  static let modemStatus: UInt8 = 8
-}
-
-/// Interrupt Identification Register values, low four bits.
-private enum IIR {
-  static let modemStatus: UInt8 = 0x0
-  static let none: UInt8 = 0x1
-  static let transmitterEmpty: UInt8 = 0x2
-  static let received: UInt8 = 0x4
-  static let lineStatus: UInt8 = 0x6
-  static let receiveTimeout: UInt8 = 0xC
-}
-
-/// FIFO Control Register bits.
-private enum FCR {
-  static let enable: UInt8 = 0x01
-  static let clearReceiver: UInt8 = 0x02
-  static let trigger: UInt8 = 0xC0
-}
-
-/// Line Control Register bits.
-private enum LCR {
-  static let divisorAccess: UInt8 = 0x80
-}
-
-/// Modem Control Register bits.
-private enum MCR {
-  static let terminalReady: UInt8 = 0x01
-  static let requestToSend: UInt8 = 0x02
-  static let out1: UInt8 = 0x04
-  static let out2: UInt8 = 0x08
-  static let loopback: UInt8 = 0x10
-}
-
-/// Line Status Register bits.
-private enum LSR {
-  static let dataReady: UInt8 = 0x01
-  static let overrun: UInt8 = 0x02
-  static let transmitterEmpty: UInt8 = 0x20
-  static let transmitterIdle: UInt8 = 0x40
-}
-
-/// Modem Status Register bits.
-private enum MSR {
-  static let clearToSend: UInt8 = 0x10
-  static let dataSetReady: UInt8 = 0x20
-  static let ring: UInt8 = 0x40
-  static let carrier: UInt8 = 0x80
-}
-
-/// Rings by one byte 0x01 in a serial port's receiver; a ring that the guest has not read yet stands for later ones.
-public final class SerialDoorbell: Doorbell {
-  private let port: Serial16550
-
-  /// Rings through `port`, which nothing else feeds.
-  public init(_ port: Serial16550) { self.port = port }
-
-  public func ring() { port.knock(1) }
 }

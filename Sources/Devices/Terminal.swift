@@ -1,5 +1,4 @@
 import CLinux
-import Synchronization
 import System
 
 /// The terminal that vmrun was started on, in raw mode.
@@ -18,11 +17,12 @@ public enum Terminal {
     let descriptor: Int32
     var original: termios
     var raw: termios
+    /// A `State`; only by single-copy atomic accesses, since handlers run in the middle of anything.
+    var state: UInt8
   }
 
   /// Set once, before any handler is installed, and never freed: handlers may read it at any time.
   nonisolated(unsafe) private static var settings: UnsafeMutablePointer<Settings>?
-  private static let state = Atomic<UInt8>(State.given)
 
   /// True when `descriptor` is a terminal.
   public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
@@ -41,26 +41,40 @@ public enum Terminal {
       // unsafe: cfmakeraw changes the one struct it is given.
       unsafe cfmakeraw(&raw)
       let block = UnsafeMutablePointer<Settings>.allocate(capacity: 1)
-      unsafe block.initialize(to: Settings(descriptor: descriptor, original: original, raw: raw))
+      unsafe block.initialize(to: Settings(descriptor: descriptor, original: original, raw: raw, state: State.given))
       unsafe settings = block
       installHandlers()
     }
     // unsafe: never freed once it is set.
     guard let block = unsafe settings else { return }
     // Before the change, so that a signal in between restores rather than forgets.
-    state.store(State.raw, ordering: .sequentiallyConsistent)
+    state = State.raw
     // unsafe: as above.
     guard unsafe apply(&block.pointee.raw) else {
       let error = Errno.current
-      state.store(State.given, ordering: .sequentiallyConsistent)
+      state = State.given
       throw SystemError("tcsetattr", "descriptor \(descriptor)", error)
     }
   }
 
   /// Gives the terminal back as it was; harmless when it is not in raw mode. Any thread, and signal handlers.
   public static func restore() {
-    guard state.exchange(State.given, ordering: .sequentiallyConsistent) == State.raw else { return }
-    giveBack()
+    let before = state
+    state = State.given
+    // Two callers at once both do it, which is harmless; none of them returns before it is done.
+    if before == State.raw { giveBack() }
+  }
+
+  private static var state: UInt8 {
+    get {
+      // unsafe: settings is never freed.
+      guard let block = unsafe settings else { return State.given }
+      return unsafe clinux_load8(&block.pointee.state)
+    }
+    set {
+      // unsafe: as above.
+      if let block = unsafe settings { unsafe clinux_store8(&block.pointee.state, newValue) }
+    }
   }
 
   /// tcsetattr without waiting for output, which a stopped terminal would never take. Async-signal-safe.
@@ -101,7 +115,8 @@ public enum Terminal {
   private static func install(_ number: Int32, _ flags: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
     var action = sigaction()
     // unsafe: sigaction fills the one struct it is given; sa_handler is what a handler without SA_SIGINFO uses.
-    guard unsafe sigaction(number, nil, &action) == 0, unsafe action.__sigaction_handler.sa_handler == nil else { return }
+    guard unsafe sigaction(number, nil, &action) == 0, unsafe action.__sigaction_handler.sa_handler == nil
+    else { return }
     action = sigaction()
     action.sa_flags = flags
     unsafe action.__sigaction_handler.sa_handler = handler
@@ -111,9 +126,10 @@ public enum Terminal {
 
   private static func suspend() {
     let error = clinux_errno()
-    let (wasRaw, _) = state.compareExchange(
-      expected: State.raw, desired: State.suspended, ordering: .sequentiallyConsistent)
-    if wasRaw { giveBack() }
+    if state == State.raw {
+      state = State.suspended
+      giveBack()
+    }
     _ = kill(getpid(), SIGSTOP)
     clinux_set_errno(error)
   }
@@ -121,17 +137,16 @@ public enum Terminal {
   private static func takeAgain() {
     let error = clinux_errno()
     defer { clinux_set_errno(error) }
-    guard let block = unsafe settings, state.load(ordering: .sequentiallyConsistent) != State.given else { return }
+    guard let block = unsafe settings, state != State.given else { return }
     // In the background the terminal is another's: a change would stop us again.
     // unsafe: settings is never freed.
     if unsafe tcgetpgrp(block.pointee.descriptor) != getpgrp() {
-      _ = state.compareExchange(expected: State.raw, desired: State.suspended, ordering: .sequentiallyConsistent)
+      state = State.suspended
       return
     }
     // unsafe: as above.
     _ = unsafe apply(&block.pointee.raw)
-    _ = state.compareExchange(expected: State.suspended, desired: State.raw, ordering: .sequentiallyConsistent)
-    // Another thread may have restored in between.
-    if state.load(ordering: .sequentiallyConsistent) == State.given { giveBack() }
+    // Another thread may have restored in between, and must have the last word.
+    if state == State.given { giveBack() } else { state = State.raw }
   }
 }

@@ -22,7 +22,8 @@ public struct WindowSize: Equatable, Sendable {
   public init?(of descriptor: Int32) {
     var size = winsize()
     // unsafe: TIOCGWINSZ fills the one struct it is given.
-    guard unsafe clinux_ioctl_pointer(descriptor, UInt(clinux_request.tiocgwinsz.rawValue), &size) == 0 else { return nil }
+    let result = unsafe clinux_ioctl_pointer(descriptor, UInt(clinux_request.tiocgwinsz.rawValue), &size)
+    if result != 0 { return nil }
     self.init(rows: size.ws_row, columns: size.ws_col, widthPixels: size.ws_xpixel, heightPixels: size.ws_ypixel)
   }
 }
