@@ -187,7 +187,7 @@ make_template() {
   exec 200<>"$stage/monitor" {answers}<>"$stage/answers" 201>&"$answers"
   coproc VM { cd "$stage" && exec setpriv --pdeathsig KILL qemu-system-x86_64 "${arguments[@]}" 2>qemu.log; }
   vm=$!
-  take=${VM[0]}
+  exec {take}<&"${VM[0]}" # bash closes its own copy as soon as QEMU has ended
   if IFS= read -r -t 90 line <&"$take" && [ "$line" = ready ]; then
     printf 'migrate_set_capability x-ignore-shared on\nmigrate "exec:cat >state.part"\ninfo migrate\nquit\n' >&200
     while IFS= read -r -t 30 line <&"$answers"; do
