@@ -75,6 +75,7 @@ make_initramfs() {
   modules=$("$here/kernel" modules 6.1 --quiet) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
   release=$(basename -- "$modules")
   tree=$(mktemp -d "$(dirname -- "$out")/.tree.XXXXXX") || fail "cannot create a folder beside $out"
+  run=$tree # removed however this ends
   mkdir -p "$tree/bin" "$tree/etc" "$tree/lib/modules/$release"
   cp -- "$(command -v busybox)" "$tree/bin/busybox" || fail "cannot copy busybox"
   ln -s busybox "$tree/bin/sh"
@@ -91,6 +92,7 @@ make_initramfs() {
   (cd "$tree" && find . | LC_ALL=C sort | busybox cpio -o -H newc -R 0:0 >"$out.part" 2>/dev/null) && mv -f "$out.part" "$out" ||
     fail "cannot write $out"
   rm -rf -- "$tree"
+  run=
 }
 
 # make_qemu_archive OUT: a tar of qemu-system-x86_64, its shared libraries and the firmware that micro-VMs and PCs need.
@@ -108,7 +110,7 @@ make_qemu_archive() {
   printf '%s\n' "$list" | while IFS= read -r file; do
     printf '%s/%s\n' "$(realpath -- "$(dirname -- "$file")")" "$(basename -- "$file")"
   done | sort -u | sed 's,^/,,' |
-    tar -c -C / --format=gnu --numeric-owner --owner=0 --group=0 -h --hard-dereference -f "$out.part" -T - ||
+    tar -b1 -c -C / --format=gnu --numeric-owner --owner=0 --group=0 -h --hard-dereference -f "$out.part" -T - ||
     fail "cannot pack QEMU for the lab"
   mv -f -- "$out.part" "$out"
 }
@@ -123,7 +125,9 @@ template_identity() {
   cat -- "$here/lib/lab-template.sh" "$here/lib/lab-init"
 }
 
-# prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors.
+# prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors. Without one, what it
+# would have held beyond the initramfs is a tar to send with the files: $extra_with_files.
+extra_with_files=
 prepare_template() {
   local identity lock lab_folder vmlinux variant template extra=
   kernel=$("$here/kernel" fetch 6.1 $([ $quiet = 1 ] && echo --quiet)) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
@@ -169,8 +173,12 @@ prepare_template() {
     exec {parts}>&-
   fi
   if [ $qemu_inside = 1 ]; then
-    extra=$key_folder/qemu.tar
-    boot_arguments[-1]+=" lab.extra=$(($(stat -c %s "$extra") / block + 1))"
+    if [ $use_template = 1 ]; then
+      extra=$key_folder/qemu.tar
+      boot_arguments[-1]+=" lab.extra=$(($(stat -c %s "$extra") / block + 1))"
+    else
+      extra_with_files=$key_folder/qemu.tar
+    fi
   fi
   if [ $use_template = 1 ]; then
     if [ $rebuild = 1 ] || [ ! -f "$template/state" ]; then
