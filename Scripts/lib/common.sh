@@ -6,6 +6,9 @@ me=${me:-$(basename -- "$0")}
 # say TEXT...: a progress line on stderr, unless quiet=1.
 say() { [ "${quiet:-0}" = 1 ] || printf '%s: %s\n' "$me" "$*" >&2; }
 
+# complain TEXT...: what went wrong, also when quiet.
+complain() { printf '%s: %s\n' "$me" "$*" >&2; }
+
 # fail TEXT [HINT...]: what failed and why; then what to do, a line each. Ends the script with failure_code (1).
 fail() {
   printf '%s: error: %s\n' "$me" "$1" >&2

@@ -40,6 +40,25 @@ machine_arguments() {
   fi
 }
 
+# make_pipes FOLDER -> $from_vm, $to_vm, 200 (the monitor's input), and the ends for QEMU, $vm_in and $vm_out.
+make_pipes() {
+  local hold
+  mkfifo "$1/monitor" "$1/to" "$1/from" || return 1
+  # Open for both directions first, since opening one end alone would wait for the other.
+  exec 200<>"$1/monitor" {to_vm}<>"$1/to" {vm_in}<"$1/to" {hold}<>"$1/from" {from_vm}<"$1/from" {vm_out}>"$1/from" || return 1
+  exec {hold}>&-
+}
+
+# start_machine LOG: QEMU with $arguments, in $machine_folder; its errors go to the descriptor LOG. -> $vm, its process.
+machine_folder=.
+start_machine() {
+  # It dies with this script, whatever kills that. Its own copies of our ends of the pipes would hide their closing.
+  (cd -- "$machine_folder" && exec setpriv --pdeathsig KILL qemu-system-x86_64 "${arguments[@]}") \
+    <&"$vm_in" >&"$vm_out" 2>&"$1" {vm_in}<&- {vm_out}>&- {to_vm}>&- {from_vm}<&- &
+  vm=$!
+  exec {vm_in}<&- {vm_out}>&-
+}
+
 # kept_module_files MODULES_FOLDER: the files of $lab_modules and all they depend on, relative to the folder.
 kept_module_files() {
   awk -v wanted="$lab_modules" '
@@ -56,6 +75,7 @@ make_initramfs() {
   modules=$("$here/kernel" modules 6.1 --quiet) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
   release=$(basename -- "$modules")
   tree=$(mktemp -d "$(dirname -- "$out")/.tree.XXXXXX") || fail "cannot create a folder beside $out"
+  run=$tree # removed however this ends
   mkdir -p "$tree/bin" "$tree/etc" "$tree/lib/modules/$release"
   cp -- "$(command -v busybox)" "$tree/bin/busybox" || fail "cannot copy busybox"
   ln -s busybox "$tree/bin/sh"
@@ -72,6 +92,7 @@ make_initramfs() {
   (cd "$tree" && find . | LC_ALL=C sort | busybox cpio -o -H newc -R 0:0 >"$out.part" 2>/dev/null) && mv -f "$out.part" "$out" ||
     fail "cannot write $out"
   rm -rf -- "$tree"
+  run=
 }
 
 # make_qemu_archive OUT: a tar of qemu-system-x86_64, its shared libraries and the firmware that micro-VMs and PCs need.
@@ -89,7 +110,7 @@ make_qemu_archive() {
   printf '%s\n' "$list" | while IFS= read -r file; do
     printf '%s/%s\n' "$(realpath -- "$(dirname -- "$file")")" "$(basename -- "$file")"
   done | sort -u | sed 's,^/,,' |
-    tar -c -C / --format=gnu --numeric-owner --owner=0 --group=0 -h --hard-dereference -f "$out.part" -T - ||
+    tar -b1 -c -C / --format=gnu --numeric-owner --owner=0 --group=0 -h --hard-dereference -f "$out.part" -T - ||
     fail "cannot pack QEMU for the lab"
   mv -f -- "$out.part" "$out"
 }
@@ -104,10 +125,13 @@ template_identity() {
   cat -- "$here/lib/lab-template.sh" "$here/lib/lab-init"
 }
 
-# prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors.
+# prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors. Without one, what it
+# would have held beyond the initramfs is a tar to send with the files: $extra_with_files.
+extra_with_files=
 prepare_template() {
-  local identity lock lab_folder variant template extra=
+  local identity lock lab_folder vmlinux variant template extra=
   kernel=$("$here/kernel" fetch 6.1 $([ $quiet = 1 ] && echo --quiet)) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
+  vmlinux=$(dirname -- "$(dirname -- "$kernel")")/vmlinux
   lab_folder=$(cache_folder)/lab || exit
   identity=$(template_identity | sha256sum)
   key_folder=$lab_folder/${identity:0:16}
@@ -116,7 +140,7 @@ prepare_template() {
   [ $qemu_inside = 1 ] && variant+=-qemu
   template=$key_folder/$variant
   boot_arguments=(
-    -kernel "$key_folder/vmlinux" -initrd "$key_folder/initramfs"
+    -kernel "$vmlinux" -initrd "$key_folder/initramfs"
     -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on nowatchdog initcall_blacklist=acpi_cpufreq_init"
   )
   make_folder "$key_folder"
@@ -130,11 +154,11 @@ prepare_template() {
     fi
   fi
   flock "$lock" || fail "cannot lock $template"
-  if [ ! -f "$key_folder/complete" ]; then
+  if [ ! -f "$key_folder/complete" ] || [ ! -f "$vmlinux" ]; then
     exec {parts}>"$key_folder/parts.lock" && flock "$parts" || fail "cannot lock $key_folder"
-    if [ ! -f "$key_folder/complete" ]; then
+    if [ ! -f "$key_folder/complete" ] || [ ! -f "$vmlinux" ]; then
       say "preparing the lab's kernel and initramfs"
-      "$here/kernel" elf "$kernel" "$key_folder/vmlinux" || exit 125
+      "$here/kernel" elf "$kernel" "$vmlinux" || exit 125
       make_initramfs "$key_folder/initramfs"
       ln -snf /proc/self/fd/200 "$key_folder/monitor.in"
       ln -snf /proc/self/fd/201 "$key_folder/monitor.out"
@@ -149,8 +173,12 @@ prepare_template() {
     exec {parts}>&-
   fi
   if [ $qemu_inside = 1 ]; then
-    extra=$key_folder/qemu.tar
-    boot_arguments[-1]+=" lab.extra=$(($(stat -c %s "$extra") / block + 1))"
+    if [ $use_template = 1 ]; then
+      extra=$key_folder/qemu.tar
+      boot_arguments[-1]+=" lab.extra=$(($(stat -c %s "$extra") / block + 1))"
+    else
+      extra_with_files=$key_folder/qemu.tar
+    fi
   fi
   if [ $use_template = 1 ]; then
     if [ $rebuild = 1 ] || [ ! -f "$template/state" ]; then
@@ -171,11 +199,11 @@ open_template() {
 
 # Boots the machine until it says "ready", keeps its memory and its devices, and ends it. Needs the lock.
 make_template() {
-  local stage started=${EPOCHREALTIME/[.,]/} line= take
+  local stage started=${EPOCHREALTIME/[.,]/} line=
   stage=$(mktemp -d "$key_folder/.new.XXXXXX") || fail "cannot create a folder in $key_folder"
   run=$stage # removed however this ends
   say "booting the lab's machine once, to keep it as a template"
-  mkfifo "$stage/monitor" "$stage/answers" || fail "cannot create a pipe in $stage"
+  make_pipes "$stage" && mkfifo "$stage/answers" || fail "cannot create a pipe in $stage"
   : >"$stage/in"
   [ -z "$extra" ] || cp --reflink=auto -- "$extra" "$stage/in" || fail "cannot copy $extra"
   truncate -s $disk_size "$stage/in" "$stage/results" || fail "cannot write to $stage"
@@ -184,11 +212,11 @@ make_template() {
   arguments+=(
     -object "memory-backend-file,id=ram,size=${memory}M,mem-path=ram,share=on" "${boot_arguments[@]}"
   )
-  exec 200<>"$stage/monitor" {answers}<>"$stage/answers" 201>&"$answers"
-  coproc VM { cd "$stage" && exec setpriv --pdeathsig KILL qemu-system-x86_64 "${arguments[@]}" 2>qemu.log; }
-  vm=$!
-  take=${VM[0]}
-  if IFS= read -r -t 90 line <&"$take" && [ "$line" = ready ]; then
+  exec {answers}<>"$stage/answers" {log}>"$stage/qemu.log" 201>&"$answers" || fail "cannot write to $stage"
+  machine_folder=$stage
+  start_machine "$log"
+  machine_folder=.
+  if IFS= read -r -t 90 line <&"$from_vm" && [ "$line" = ready ]; then
     printf 'migrate_set_capability x-ignore-shared on\nmigrate "exec:cat >state.part"\ninfo migrate\nquit\n' >&200
     while IFS= read -r -t 30 line <&"$answers"; do
       case $line in *"Migration status: completed"*) mv -f "$stage/state.part" "$stage/state"; break ;; esac
@@ -197,25 +225,24 @@ make_template() {
   else
     kill -KILL "$vm" 2>/dev/null
   fi
-  IFS= read -r -t 10 line <&"$take" # until its end, which closes the pipe
+  IFS= read -r -t 10 line <&"$from_vm" # until its end, which closes the pipe
   kill -KILL "$vm" 2>/dev/null
   wait "$vm" 2>/dev/null
   vm=
-  exec {take}<&-
-  exec 200>&- 201>&- {answers}<&-
+  exec {from_vm}<&- {to_vm}>&- 200>&- 201>&- {answers}<&- {log}>&-
   if [ ! -s "$stage/state" ]; then
     tail -n 20 "$stage/console" "$stage/qemu.log" >&2 2>/dev/null
     fail "the lab's machine did not boot; its last messages are above" \
       "is this machine very busy? try again with --verbose, or with --no-template"
   fi
-  rm -rf -- "$stage"/{in,results,out,err,console,qemu.log,monitor,answers}
+  rm -rf -- "$stage"/{in,results,out,err,console,qemu.log,monitor,to,from,answers}
   rm -rf -- "$template"
   mv -T -- "$stage" "$template" || fail "cannot create $template"
   run=
   say "the template is ready after $(((${EPOCHREALTIME/[.,]/} - started) / 1000)) ms ($(du -sm -- "$template" | cut -f1) MiB)"
 }
 
-# Templates of other kernels, QEMUs or scripts that nobody has used for a day.
+# Templates of other kernels, QEMUs or scripts that nobody has used for two hours.
 forget_old_templates() {
-  find "$1" -mindepth 1 -maxdepth 1 -type d ! -path "$key_folder" -mmin +1440 -exec rm -rf -- {} + 2>/dev/null
+  find "$1" -mindepth 1 -maxdepth 1 -type d ! -path "$key_folder" -mmin +120 -exec rm -rf -- {} + 2>/dev/null
 }
