@@ -141,8 +141,9 @@ prepare_template() {
   template=$key_folder/$variant
   boot_arguments=(
     -kernel "$vmlinux" -initrd "$key_folder/initramfs"
-    -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check cryptomgr.notests random.trust_cpu=on nowatchdog initcall_blacklist=acpi_cpufreq_init"
+    -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check"
   )
+  boot_arguments[-1]+=" cryptomgr.notests random.trust_cpu=on nowatchdog"
   make_folder "$key_folder"
   touch -c -- "$key_folder"
   exec {lock}>"$key_folder/$variant.lock" || fail "cannot create a lock file in $key_folder"
