@@ -20,7 +20,7 @@ private final class RecordingDevice: VirtioDevice, @unchecked Sendable {
   }
   func writeConfig(offset: UInt64, width: Int, value: UInt64) { log.append("config \(offset) \(width) \(value)") }
   func activate(queues: [Queue?], features: UInt64, driver: DriverSignal) throws(SystemError) {
-    log.append("activate \(queues.map { $0 == nil ? 0 : $0!.size }) \(String(features, radix: 16))")
+    log.append("activate \(queues.map { $0?.size ?? 0 }) \(String(features, radix: 16))")
     if let activateError { throw activateError }
   }
   func serve(queue: Int) -> Bool {
