@@ -170,6 +170,19 @@ struct TransportTests {
     #expect(driver.transport.failure == nil)
   }
 
+  @Test("sizes and addresses written before FEATURES_OK do not count")
+  func earlyQueueRegisters() {
+    driver.store(Registers.status, 1)
+    driver.store(Registers.status, 3)
+    driver.setUpQueue(size: 4)
+    driver.store(Registers.driverFeaturesSelect, 1)
+    driver.store(Registers.driverFeatures, 1)
+    driver.store(Registers.status, 0xb)
+    driver.store(Registers.queueReady, 1)
+    #expect(driver.load(Registers.queueReady) == 0)
+    #expect(driver.transport.failure == .queueSize(0, maximum: 16))
+  }
+
   @Test("a ready queue keeps its size and addresses whatever is written (4.2.2.2)")
   func readyIsFixed() throws {
     let entropy = try QueueDriver(device: Entropy(memory: guest.memory), memory: guest.memory, size: 4, start: false)
