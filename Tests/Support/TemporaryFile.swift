@@ -71,10 +71,15 @@ public final class MemoryFile: Sendable {
   }
 
   /// Bytes in the file now.
-  public func count() throws -> Int {
+  public func count() throws -> Int { Int(try status().st_size) }
+
+  /// Bytes that were ever written, in whole pages.
+  public func written() throws -> Int { Int(try status().st_blocks) * 512 }
+
+  private func status() throws -> stat {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw SystemError("fstat", "", .current) }
-    return Int(status.st_size)
+    return status
   }
 
   deinit { close(descriptor) }

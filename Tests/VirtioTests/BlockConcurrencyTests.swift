@@ -15,8 +15,8 @@ struct BlockConcurrencyTests {
     return (file, try BlockGuest(path: file.path))
   }
 
-  /// Starts a request that takes a while; returns its head.
-  private func submitSlow(_ guest: BlockGuest) throws -> UInt16 {
+  /// Starts a request that takes a while, unless the caller notifies the device; returns its head.
+  private func submitSlow(_ guest: BlockGuest, kick: Bool = true) throws -> UInt16 {
     try guest.putHeader(Request.writeZeroes, 0, at: BlockConcurrencyTests.slowHeader)
     for index in 0..<16 as Range<UInt64> { try guest.putSegment(index, first: 0, count: 65536) }
     try guest.guest.memory.store8(GuestAddress(BlockConcurrencyTests.slowStatus), 0xEE)
@@ -24,18 +24,28 @@ struct BlockConcurrencyTests {
       .readable(BlockConcurrencyTests.slowHeader, 16), .readable(BlockGuest.data, 256),
       .writable(BlockConcurrencyTests.slowStatus, 1),
     ])
-    guest.driver.kick()
+    if kick { guest.driver.kick() }
     return head
+  }
+
+  /// Returns when the slow request has begun; it has hundreds of megabytes to go then.
+  private func waitUntilWriting(_ file: MemoryFile) {
+    #expect(eventually { (try? file.written()) ?? 0 > 0 })
   }
 
   private func slowStatus(_ guest: BlockGuest) throws -> UInt8 {
     try guest.guest.memory.load8(GuestAddress(BlockConcurrencyTests.slowStatus))
   }
 
-  @Test("a quick request overtakes a slow one")
-  func outOfOrder() throws {
+  @Test(
+    "a quick request overtakes a slow one, with a notification of its own or with one for both",
+    arguments: [true, false])
+  func outOfOrder(twoKicks: Bool) throws {
     let (file, guest) = try slowDisk()
-    let slow = try submitSlow(guest)
+    // Until the worker threads have started and sleep.
+    #expect(try guest.request(Request.flush).status == Request.ok)
+    pause(milliseconds: 20)
+    let slow = try submitSlow(guest, kick: twoKicks)
     try guest.putHeader(Request.read, 100)
     let quick = guest.driver.submit([
       .readable(BlockGuest.header, 16), .writable(BlockGuest.data + 0x1000, 512), .writable(BlockGuest.status, 1),
@@ -52,7 +62,7 @@ struct BlockConcurrencyTests {
   func resetInFlight() throws {
     let (file, guest) = try slowDisk()
     _ = try submitSlow(guest)
-    pause(milliseconds: 5)
+    waitUntilWriting(file)
     #expect(try slowStatus(guest) == 0xEE)
     guest.driver.store(Registers.status, 0)
     #expect(try slowStatus(guest) == Request.ok)
@@ -79,7 +89,7 @@ struct BlockConcurrencyTests {
   func queueReadyInFlight() throws {
     let (file, guest) = try slowDisk()
     _ = try submitSlow(guest)
-    pause(milliseconds: 5)
+    waitUntilWriting(file)
     guest.driver.store(Registers.queueReady, 0)
     #expect(try slowStatus(guest) == Request.ok)
     guest.driver.submit([.readable(BlockGuest.header, 16), .writable(BlockGuest.status, 1)])
@@ -95,7 +105,7 @@ struct BlockConcurrencyTests {
   func paused() throws {
     let (file, guest) = try slowDisk()
     let slow = try submitSlow(guest)
-    pause(milliseconds: 5)
+    waitUntilWriting(file)
     guest.driver.transport.setPaused(true)
     #expect(try slowStatus(guest) == Request.ok)
     #expect(guest.driver.takeUsed()?.head == UInt32(slow))

@@ -176,6 +176,21 @@ struct BlockTests {
     #expect(try file.bytes() == expected)
   }
 
+  @Test("a segment may have as many sectors as the configuration space says, and no more")
+  func segmentMaximum() throws {
+    let file = try MemoryFile(count: 2 << 30)
+    let guest = try BlockGuest(path: file.path)
+    for (type, maximum) in [
+      (Request.discard, BlockExecutor.discardMaximum), (Request.writeZeroes, BlockExecutor.zeroesMaximum),
+    ] {
+      try guest.putSegment(0, first: 0, count: maximum, flags: type == Request.discard ? 0 : 1)
+      #expect(try guest.request(type, data: .readable(BlockGuest.data, 16)).status == Request.ok)
+      try guest.putSegment(0, first: 0, count: maximum + 1, flags: type == Request.discard ? 0 : 1)
+      #expect(try guest.request(type, data: .readable(BlockGuest.data, 16)).status == Request.ioError)
+    }
+    #expect(try file.written() == 0)
+  }
+
   @Test("discard and write-zeroes are unsupported when they were not agreed on")
   func notNegotiated() throws {
     let guest = try BlockGuest(path: file.path, features: Features.blockFlush)

@@ -396,6 +396,7 @@ struct HostileQueueTests {
     #expect(driver.needsReset)
     // Section 2.1.2: no notification before DRIVER_OK; and there will be no DRIVER_OK.
     #expect(driver.interrupt.count == 0)
+    #expect(driver.load(Registers.interruptStatus) == 0)
     driver.store(Registers.status, 0xf)
     #expect(driver.load(Registers.status) & Registers.driverOK == 0)
     driver.kick()

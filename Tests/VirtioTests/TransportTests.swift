@@ -20,7 +20,7 @@ private final class RecordingDevice: VirtioDevice, @unchecked Sendable {
   }
   func writeConfig(offset: UInt64, width: Int, value: UInt64) { log.append("config \(offset) \(width) \(value)") }
   func activate(queues: [Queue?], features: UInt64, driver: DriverSignal) throws(SystemError) {
-    log.append("activate \(queues.map { $0 == nil ? 0 : $0!.size }) \(String(features, radix: 16))")
+    log.append("activate \(queues.map { $0?.size ?? 0 }) \(String(features, radix: 16))")
     if let activateError { throw activateError }
   }
   func serve(queue: Int) -> Bool {
@@ -168,6 +168,19 @@ struct TransportTests {
     driver.setUpQueue(index: 1, size: 4)
     #expect(driver.load(Registers.queueReady) == 0)
     #expect(driver.transport.failure == nil)
+  }
+
+  @Test("sizes and addresses written before FEATURES_OK do not count")
+  func earlyQueueRegisters() {
+    driver.store(Registers.status, 1)
+    driver.store(Registers.status, 3)
+    driver.setUpQueue(size: 4)
+    driver.store(Registers.driverFeaturesSelect, 1)
+    driver.store(Registers.driverFeatures, 1)
+    driver.store(Registers.status, 0xb)
+    driver.store(Registers.queueReady, 1)
+    #expect(driver.load(Registers.queueReady) == 0)
+    #expect(driver.transport.failure == .queueSize(0, maximum: 16))
   }
 
   @Test("a ready queue keeps its size and addresses whatever is written (4.2.2.2)")
