@@ -66,8 +66,10 @@ final class MinimalMachine {
       return .failure("cannot get \(size >> 20) MiB for the guest: \(error.errno); ask for less (--memory)")
     }
     for (slot, region) in ram.regions.enumerated() {
-      try vm.setMemory(
-        slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
+      do {
+        try vm.setMemory(
+          slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
+      } catch { return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)") }
     }
     timeline.end(.memory)
     do { try load(into: ram) } catch { die("the built-in guest does not fit its memory: \(error)") }
