@@ -21,8 +21,6 @@ public struct Capability: Equatable, Sendable {
   public static let irqfd = Capability("KVM_CAP_IRQFD", KVM_CAP_IRQFD)
   public static let ioeventfd = Capability("KVM_CAP_IOEVENTFD", KVM_CAP_IOEVENTFD)
   public static let anyLengthIOEventFD = Capability("KVM_CAP_IOEVENTFD_ANY_LENGTH", KVM_CAP_IOEVENTFD_ANY_LENGTH)
-  public static let coalescedMMIO = Capability("KVM_CAP_COALESCED_MMIO", KVM_CAP_COALESCED_MMIO)
-  public static let coalescedPIO = Capability("KVM_CAP_COALESCED_PIO", KVM_CAP_COALESCED_PIO)
   public static let pit2 = Capability("KVM_CAP_PIT2", KVM_CAP_PIT2)
   public static let tscDeadlineTimer = Capability("KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER)
   public static let multiprocessorState = Capability("KVM_CAP_MP_STATE", KVM_CAP_MP_STATE)

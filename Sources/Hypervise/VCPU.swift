@@ -6,17 +6,9 @@ import System
   private let mapping: Mapping
   let run: UnsafeMutablePointer<kvm_run>
 
-  /// The VM's ring of coalesced writes; nil when this KVM has none.
-  let ring: CoalescedRing?
-
-  init(mapping: consuming Mapping, ringPage: Int) {
+  init(mapping: consuming Mapping) {
     // unsafe: the mapping is at least two pages, page aligned, and holds a struct kvm_run at its start.
     unsafe run = mapping.base.assumingMemoryBound(to: kvm_run.self)
-    let pages = mapping.count / CoalescedRing.pageSize
-    // unsafe: the whole page lies inside the mapping, which lives as long as self.
-    ring =
-      ringPage > 0 && ringPage < pages
-      ? unsafe CoalescedRing(page: mapping.base.advanced(by: ringPage * CoalescedRing.pageSize)) : nil
     self.mapping = mapping
   }
 
@@ -39,11 +31,10 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
   /// How often a passing KVM_RUN error is tolerated in a row before it is an error.
   static let patience = 1000
 
-  init(descriptor: consuming FileDescriptor, runMappingSize: Int, ringPage: Int) throws(KVMError) {
+  init(descriptor: consuming FileDescriptor, runMappingSize: Int) throws(KVMError) {
     do {
       page = RunPage(
-        mapping: try Mapping.file(descriptor, count: runMappingSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED),
-        ringPage: ringPage)
+        mapping: try Mapping.file(descriptor, count: runMappingSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED))
     } catch { throw .call("mmap of the vCPU's run page", error.errno) }
     self.descriptor = descriptor
   }
@@ -240,14 +231,6 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
     let run = unsafe page.run
     let count = unsafe Int(run.pointee.io.size) * Int(run.pointee.io.count)
     return unsafe UnsafeMutableBufferPointer(start: kvm_run_io_data(run).assumingMemoryBound(to: UInt8.self), count: count)
-  }
-
-  /// Takes the writes that were coalesced since the last call, in the guest's order, and frees their places. To keep that
-  /// order, call it before the exit that `run` returned is handled: the exit came after all of them. The ring is the VM's,
-  /// so with several vCPUs only one thread at a time may drain it.
-  @inline(__always)
-  public borrowing func drainCoalesced(_ body: (_ port: UInt16, _ width: Int, _ value: UInt64) -> Void) {
-    page.ring?.drain(body)
   }
 
   /// Answers an `mmioRead` exit with the low bytes of `value`.

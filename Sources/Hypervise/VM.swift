@@ -177,26 +177,12 @@ public struct VM: ~Copyable, @unchecked Sendable {
     try request("KVM_IOEVENTFD", kvm_ioeventfd_request, with: &registration)
   }
 
-  /// Collects one-byte writes to `port` in a ring instead of leaving the guest for each
-  /// (KVM_REGISTER_COALESCED_MMIO with `pio` set, section 4.116; needs KVM_CAP_COALESCED_PIO). The writes are in the past
-  /// when `VCPU.drainCoalesced` tells them: for ports that are only written to, and whose reader can wait for the next exit.
-  public borrowing func registerCoalescedPort(_ port: UInt16) throws(KVMError) {
-    guard value(of: .coalescedPIO) > 0 else { throw .missingCapability(Capability.coalescedPIO.name) }
-    var zone = kvm_coalesced_mmio_zone()
-    zone.addr = UInt64(port)
-    zone.size = 1
-    zone.pio = 1
-    try request("KVM_REGISTER_COALESCED_MMIO", kvm_register_coalesced_mmio, with: &zone)
-  }
-
   // MARK: vCPUs
 
   /// Creates vCPU `id` (KVM_CREATE_VCPU, section 4.7) and maps its run page.
   public borrowing func createVCPU(id: UInt32) throws(KVMError) -> VCPU {
     let raw = clinux_ioctl(descriptor.rawValue, kvm_create_vcpu_request, UInt(id))
     guard raw >= 0 else { throw .last("KVM_CREATE_VCPU") }
-    // The capability's value is the ring's page in the run mapping (section 4.116).
-    return try VCPU(
-      descriptor: FileDescriptor(owning: raw), runMappingSize: runMappingSize, ringPage: value(of: .coalescedMMIO))
+    return try VCPU(descriptor: FileDescriptor(owning: raw), runMappingSize: runMappingSize)
   }
 }

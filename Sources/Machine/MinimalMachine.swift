@@ -16,8 +16,6 @@ final class MinimalMachine {
   private let deadline: UInt64?
   private var outcome: Outcome?
   private var input: [UInt8] = []
-  /// Output that KVM collected, to leave in one write(2).
-  private var coalesced: [UInt8] = []
   private var inputEnded = false
 
   /// End of transmission: what the guest takes as the end of its input.
@@ -71,8 +69,6 @@ final class MinimalMachine {
     timeline.end(.memory)
     do { try load(into: ram) } catch { die("the built-in guest does not fit its memory: \(error)") }
     timeline.end(.kernelLoad)
-    // KVM leaves the guest for every byte of a string that it writes to a port; a KVM that cannot collect them just does.
-    if kvm.has(.coalescedPIO) { try vm.registerCoalescedPort(UInt16(MINIMAL_PORT_SERIAL)) }
     let vcpu = try vm.createVCPU(id: 0)
     try vcpu.set(CPUIDPolicy.minimal())
     try vcpu.set(MinimalLayout.specialRegisters(vcpu.specialRegisters()))
@@ -122,15 +118,7 @@ final class MinimalMachine {
   private func loop(_ vcpu: borrowing VCPU) throws(KVMError) -> Outcome {
     timeline.end(.firstEntry)
     while outcome == nil {
-      let exit: Exit
-      // What the guest wrote before KVM gave up on it tells the user how far it came.
-      do { exit = try vcpu.run() } catch {
-        transmitCoalesced(vcpu)
-        throw error
-      }
-      transmitCoalesced(vcpu)
-      if outcome != nil { break }
-      switch exit {
+      switch try vcpu.run() {
       case .portOut(let port, _, _): vcpu.withPortOutput { write(port, $0) }
       case .portIn(let port, _, _): vcpu.withPortInput { read(port, &$0) }
       case .interrupted: if isLate { outcome = .timeout(nanoseconds: configuration.timeout ?? 0) }
@@ -155,14 +143,6 @@ final class MinimalMachine {
     case Int(MINIMAL_PORT_RESET): if bytes[0] == Layout.resetValue { outcome = .reboot }
     default: break
     }
-  }
-
-  /// Sends what the guest wrote before the exit that it has just made.
-  private func transmitCoalesced(_ vcpu: borrowing VCPU) {
-    vcpu.drainCoalesced { _, _, value in coalesced.append(UInt8(truncatingIfNeeded: value)) }
-    guard !coalesced.isEmpty else { return }
-    transmit(coalesced.span)
-    coalesced.removeAll(keepingCapacity: true)
   }
 
   /// Waits for as long as the reader does: the guest has nothing else to do.

@@ -47,7 +47,6 @@ KVM_REQUEST(kvm_kvmclock_ctrl, KVM_KVMCLOCK_CTRL);
 KVM_REQUEST(kvm_set_signal_mask, KVM_SET_SIGNAL_MASK);
 KVM_REQUEST(kvm_nmi, KVM_NMI);
 KVM_REQUEST(kvm_get_dirty_log, KVM_GET_DIRTY_LOG);
-KVM_REQUEST(kvm_register_coalesced_mmio, KVM_REGISTER_COALESCED_MMIO);
 
 // struct kvm_cpuid2 and struct kvm_msrs end in flexible arrays; these hold a fixed number of slots, laid out the same.
 enum { KVM_CPUID_SLOTS = 256, KVM_MSR_SLOTS = 64 };
@@ -114,28 +113,6 @@ static inline void kvm_msr_table_set(struct kvm_msr_table *table, uint32_t index
 }
 static inline void kvm_irq_routes_set(struct kvm_irq_routes *routes, uint32_t index, struct kvm_irq_routing_entry entry) {
   routes->entries[index] = entry;
-}
-// The ring of coalesced writes fills one page; its entries are a flexible array. `last` is the kernel's, `first` is ours.
-enum { KVM_COALESCED_SLOTS = (4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio) };
-static inline __attribute__((always_inline)) uint32_t kvm_coalesced_first(const struct kvm_coalesced_mmio_ring *ring) {
-  return __atomic_load_n(&ring->first, __ATOMIC_RELAXED);
-}
-static inline __attribute__((always_inline)) uint32_t kvm_coalesced_last(const struct kvm_coalesced_mmio_ring *ring) {
-  return __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
-}
-static inline __attribute__((always_inline)) void kvm_coalesced_set_first(struct kvm_coalesced_mmio_ring *ring, uint32_t first) {
-  __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
-}
-struct kvm_coalesced_write {
-  uint64_t address, value;
-  uint32_t width;
-};
-static inline __attribute__((always_inline)) struct kvm_coalesced_write
-kvm_coalesced_get(const struct kvm_coalesced_mmio_ring *ring, uint32_t index) {
-  const struct kvm_coalesced_mmio *entry = &ring->coalesced_mmio[index];
-  struct kvm_coalesced_write write = {.address = entry->phys_addr, .width = entry->len < 8 ? entry->len : 8};
-  __builtin_memcpy(&write.value, entry->data, write.width);
-  return write;
 }
 static inline __attribute__((always_inline)) uint32_t kvm_run_exit_reason(const struct kvm_run *run) {
   return __atomic_load_n(&run->exit_reason, __ATOMIC_RELAXED);
