@@ -20,6 +20,10 @@ public enum KernelImage: Equatable, Sendable {
     {
       throw .truncated("a boot sector, probably of a bzImage, whose setup header is cut off", missing: nil)
     }
+    // The EFI stub's header begins a bzImage as well; no program fits in less than a sector.
+    if bytes.byteCount < 512, bytes.matches("MZ", at: 0) {
+      throw .truncated("the beginning of a bzImage or an EFI application", missing: nil)
+    }
     if let machine = portableExecutableMachine(bytes) { throw .efiApplication(machine) }
     if let codec = Codec(magicAt: 0, of: bytes), codec != .none {
       throw .compressed(codec, inside: contentsInside(bytes, codec))

@@ -47,11 +47,13 @@ final class LinuxMachine {
     ioapic = IOAPIC(sink: vm)
     self.vm = vm
     self.ram = ram
-    try naming { () throws(KVMError) in
+    try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") { () throws(KVMError) in
       for (slot, region) in ram.regions.enumerated() {
         try vm.vm.setMemory(
           slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
       }
+    }
+    try naming { () throws(KVMError) in
       // Intel CPUs keep four pages for real mode inside the guest's address space (api.rst, sections 4.36 and 4.41).
       if clinux_cpuid(0, 0).ebx == 0x756E_6547 {
         try vm.vm.setIdentityMapAddress(Layout.ioapic - 0x4000)

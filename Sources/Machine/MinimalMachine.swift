@@ -1,5 +1,6 @@
 import Boot
 import CLinux
+import Devices
 import GuestMemory
 import Hypervise
 import MinimalGuest
@@ -44,6 +45,8 @@ final class MinimalMachine {
 
   /// Boots the built-in guest and waits for its end.
   static func run(_ configuration: Configuration, timeline: Timeline) -> Outcome {
+    // Otherwise /dev/kvm would get the number of a closed stream, and the guest's output.
+    StandardStreams.hold()
     let machine: MinimalMachine
     do { machine = try MinimalMachine(configuration, timeline: timeline) } catch {
       return .failure("--console: \(error.description)")
@@ -63,8 +66,10 @@ final class MinimalMachine {
       return .failure("cannot get \(size >> 20) MiB for the guest: \(error.errno); ask for less (--memory)")
     }
     for (slot, region) in ram.regions.enumerated() {
-      try vm.setMemory(
-        slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
+      do {
+        try vm.setMemory(
+          slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
+      } catch { return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)") }
     }
     timeline.end(.memory)
     do { try load(into: ram) } catch { die("the built-in guest does not fit its memory: \(error)") }
@@ -158,8 +163,7 @@ final class MinimalMachine {
       } else if Errno.current == .interrupted {
         if isLate { return outcome = .timeout(nanoseconds: configuration.timeout ?? 0) }
       } else {
-        // A closed standard output takes nothing, as with any program.
-        return outcome = Errno.current.rawValue == EBADF ? outcome : .failure("cannot write the guest's output: \(Errno.current)")
+        return outcome = .failure("cannot write the guest's output: \(Errno.current)")
       }
     }
   }

@@ -32,11 +32,14 @@ final class RootfsTree {
     try scan([], depth: 0)
   }
 
+  private static let hint = " (run vmrun as the owner of the tree, or as root)"
+
   private static func openRoot(_ path: String) throws(MachineError) -> FileDescriptor {
     do { return try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY) } catch {
       switch error.errno.rawValue {
       case ENOENT: throw MachineError("--rootfs \(path): no such directory")
       case ENOTDIR: throw MachineError("--rootfs \(path) is not a directory; unpack an image or archive into one first")
+      case EACCES: throw MachineError("--rootfs \(path): \(error.errno)\(hint)")
       default: throw MachineError("--rootfs \(path): \(error.errno)")
       }
     }
@@ -50,8 +53,7 @@ final class RootfsTree {
   private func failure(_ path: [UInt8]) -> MachineError {
     let errno = Errno.current
     let name = String(decoding: path.dropLast(), as: UTF8.self)
-    let hint = errno == .accessDenied ? " (run vmrun as the owner of the tree, or as root)" : ""
-    return MachineError("cannot read \(rootPath)/\(name): \(errno)\(hint)")
+    return MachineError("cannot read \(rootPath)/\(name): \(errno)\(errno == .accessDenied ? Self.hint : "")")
   }
 
   /// Opens the file of `path` (ending in NUL) below the root.

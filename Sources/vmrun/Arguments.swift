@@ -190,6 +190,7 @@ struct ArgumentParser {
     case "" where number != nil: throw UsageError("\(name) \(text): name the unit: \(text)M for MiB, \(text)G for GiB")
     default: throw UsageError("\(name) \(text): expected a number and a unit, for example 64M, 512M or 2G")
     }
+    guard digits.isEmpty || number != nil else { throw UsageError("\(name) \(text): more than a machine can address") }
     guard let number, number > 0 else { throw UsageError("\(name) \(text): expected more than nothing, for example 256M") }
     let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
     guard !overflow, bytes <= 1 << 46 else { throw UsageError("\(name) \(text): more than a machine can address") }
@@ -291,7 +292,7 @@ struct ArgumentParser {
   /// ": did you mean --x?" when exactly one option is near.
   private static func suggestion(for name: String) -> String {
     for option in options where isNear(Array(name.utf8), Array(option.utf8)) { return ": did you mean \(option)?" }
-    return "; see vmrun --help"
+    return ""
   }
 
   /// Whether one insertion, deletion, change or swap makes one word the other, or one begins with the other.
