@@ -35,7 +35,7 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     let memory = try memory(configuration, archive)
     let machine = try LinuxMachine(configuration, memory: memory, timeline: timeline)
     let session = try LinuxSession(configuration, machine: machine)
-    return try session.run(kernel, archive)
+    return try session.run(kernel, &archive)
   }
 
   /// What is asked for, or what the command's root needs.
@@ -83,9 +83,12 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     }
   }
 
-  private func run(_ kernel: borrowing PreparedKernel, _ archive: CommandArchive?) throws(MachineError) -> Outcome {
+  private func run(_ kernel: borrowing PreparedKernel, _ archive: inout CommandArchive?) throws(MachineError) -> Outcome {
     try KernelLoader.load(kernel, into: machine.ram)
     let initrd = try loadInitrd(kernel, archive)
+    // What was noted about each file of the root is not needed for as long as the guest runs.
+    archive = nil
+    _ = malloc_trim(0)
     try machine.attach(Entropy(memory: machine.ram))
     for (index, disk) in configuration.disks.enumerated() {
       let block = try naming("--disk") { () throws(DiskError) in
@@ -171,7 +174,7 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   private func explain(_ outcome: Outcome) -> Outcome {
     var outcome = outcome
     switch outcome {
-    case .reboot, .tripleFault, .hung: if let message = capture.panicMessage() { outcome = .panic(message: message) }
+    case .reboot, .tripleFault, .hung: if let message = capture.panicMessage() { outcome = .panic(message: Self.advised(message)) }
     default: break
     }
     let isUnheard = link.map { !$0.isGreeted } ?? false
@@ -180,6 +183,12 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       Log.raw(log.isEmpty ? "vmrun: the guest's kernel said nothing\n" : "vmrun: the guest's kernel said:\n\(log)")
     }
     return outcome
+  }
+
+  /// What a panic says, and what to do where that is known.
+  private static func advised(_ message: String) -> String {
+    message.hasPrefix("System is deadlocked on memory") || message.hasPrefix("Out of memory")
+      ? message + "; give the guest more with --memory" : message
   }
 
   // MARK: Clients

@@ -116,7 +116,8 @@ final class RootfsTree {
         unsafe target.withUnsafeMutableBytes { unsafe clinux_readlinkat(folder.rawValue, name.baseAddress, $0.baseAddress, 4096) }
       }
       guard length >= 0, length < 4096 else { throw failure(path + [0]) }
-      target.removeLast(4096 - length)
+      // A copy of its own size: the buffer's other bytes would stay with it.
+      target = Array(target[..<length])
     }
     entries.append(Entry(path: path + [0], status: status, target: target))
     return clinux_s_isdir(status.st_mode)

@@ -186,6 +186,7 @@ if [ -f "$GOOD" ]; then
   bad kernel_gzip_of_vmlinux 'a gzip of a vmlinux' 'a gzip file with an ELF' 'gzip -dc|gunzip|zcat' --kernel "$k/vmlinux.gz"
   gzip -1 -n <"$GOOD" >"$k/bzImage.gz"
   bad kernel_gzip_of_bzimage 'a gzip of a bzImage' 'a gzip file with a bzImage' 'gzip -dc|gunzip|zcat' --kernel "$k/bzImage.gz"
+  NEW=$("$root/Scripts/kernel" fetch 6.12) && bad_kvm kernel_needs_memory "Debian's 6.12 kernel with \`--memory 64M\`" 'reaches up to [0-9]+ MiB' 'more with --memory' --kernel "$NEW" --memory 64M
   if [ "$(id -u)" = 0 ]; then
     cp "$GOOD" "$k/secret" && chmod 600 "$k/secret" && chmod 755 "$WORK" "$WORK/.." "$inputs"
     as_nobody() { # as_nobody NAME SHOWN CAUSE NEXT ARGS

@@ -10,7 +10,7 @@ case $todo in
   hello) echo "hello from $(uname -r)" ;;
   flood) # a known text, then its end
     stty -opost
-    yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ- | head -c 300000
+    yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ- | head -c 60000
     echo END
     ;;
   input) # as many bytes as are sent
@@ -18,7 +18,7 @@ case $todo in
     echo READY
     head -c 40000 | md5sum
     ;;
-  exit) printf '\052' | dd of=/dev/port bs=1 seek=1540 2>/dev/null ;; # port 0x604
+  exit) probe port 0x604 42 ;;
   panic) exit 5 ;; # of process 1
   hang) halt -f ;;
   shell) exec cttyhack sh ;;

@@ -11,6 +11,7 @@ busybox_tree() { # busybox_tree FOLDER
   cp "$(command -v busybox)" "$1/bin/busybox"
   local applet
   for applet in $(busybox --list); do [ -e "$1/bin/$applet" ] || ln -s busybox "$1/bin/$applet"; done
+  cp "$PROBE" "$1/bin/probe"
   echo 'root:x:0:0:root:/root:/bin/sh' >"$1/etc/passwd"
 }
 
@@ -19,7 +20,7 @@ modules() {
   local from name file
   from=$("$root/Scripts/kernel" modules "$1") || return 1
   mkdir -p "$2"
-  for name in virtio virtio_ring virtio_mmio virtio_blk virtio-rng; do
+  for name in virtio_ring virtio virtio_mmio virtio_blk virtio-rng; do
     file=$(find "$from/kernel" -name "$name.ko*" | head -n 1)
     case $file in
       '') continue ;; # built in
@@ -54,7 +55,7 @@ run_linux() {
   [ "${place%%:*}" = lab ] && [ "$(nproc)" -ge 2 ] && shards=2
   for ((shard = 0; shard < shards; shard++)); do
     (
-      "$root/Scripts/lab" --timeout 1200 --memory 3G --file "$stage:e2e" --env "ONLY=$only" -- sh e2e/linux.sh $shard $shards 2>&1 </dev/null
+      "$root/Scripts/lab" --timeout 1200 --memory 3G --file "$stage:e2e" --env "ONLY=$only" --env "PLACE=${place%%:*}" -- sh e2e/linux.sh $shard $shards 2>&1 </dev/null
       code=$?
       [ $code = 0 ] || printf 'FAIL linux/the_machine_%d\n    it ended with exit code %d\n' $shard $code
     ) | tee "$WORK/linux.$shard" | grep --line-buffered -v '^END ' &
@@ -63,4 +64,5 @@ run_linux() {
   wait "${children[@]}"
   children=()
   for ((shard = 0; shard < shards; shard++)); do group_end linux "$WORK/linux.$shard"; done
+  group_time
 }

@@ -141,10 +141,11 @@ test_interrupt_while_it_boots() {
 
 test_timeout() {
   start=$(now)
-  guest --timeout 7 -- sh -c 'echo up; sleep 100'
+  guest --timeout 9 -- sh -c 'echo up; sleep 100'
   is "exit code" $code 124
-  has "message" err '^vmrun: .*7 s.*--timeout'
-  within "hundredths of a second" $(($(now) - start)) 690 1000
+  has "message" err '^vmrun: .*9 s.*--timeout'
+  within "hundredths of a second" $(($(now) - start)) 890 1200
+  has "it had started" out '^up$'
   start=$(now)
   guest --timeout 1s -- sh -c 'echo up'
   is "exit code in the middle of the boot" $code 124
@@ -208,29 +209,33 @@ test_rootfs_stays_and_is_copied_exactly() {
   chown 1234:5678 tree/odd/setuid 2>/dev/null && chmod 4755 tree/odd/setuid
   touch -d '2001-02-03 04:05:06' tree/odd/hard1
   cat >tree/look <<'SH'
-cd /odd
-find . | LC_ALL=C sort | while IFS= read -r f; do stat -c '%A %u:%g %h %s %t:%T %N' "$f"; done | sed 's/^\(d[^ ]* [^ ]*\) [0-9]* [0-9]*/\1 - -/'
+cd $1/odd
+find . -exec stat -c '%A %u:%g %h %s %t:%T %n' {} + | LC_ALL=C sort | sed 's/^\(d[^ ]* [^ ]*\) [0-9]* [0-9]*/\1 - -/'
+readlink soft; readlink dangling; readlink outside
 stat -c '%Y' hard1
-find . -type f ! -name empty ! -name empty-too | LC_ALL=C sort | while IFS= read -r f; do md5sum "$f"; done
+find . -type f ! -name 'empty*' -exec md5sum {} + | LC_ALL=C sort
+[ hard1 -ef deep/hard2 ] && echo one file
 SH
   # Directories' sizes differ by file system, so they are left out; the whole tree's state on the host does not change.
   state() { (cd tree && find . -exec stat -c '%n %A %u:%g %h %s %Y %Z %i' {} + | LC_ALL=C sort; find . -type f -exec md5sum {} + | LC_ALL=C sort); }
-  (cd tree && sed 's,^cd /odd,cd odd,' look >../look-here && sh ../look-here) >expected 2>&1
+  # By the same tools on both sides.
+  PATH=$R/bin "$R/bin/sh" tree/look tree >expected 2>&1
   state >before
-  vm --kernel "$K61" --rootfs tree -- sh -c 'sh /look; rm -rf /odd /etc; echo new >/bin/file; chmod 700 /bin'
+  vm --kernel "$K61" --rootfs tree -- sh -c 'sh /look ""; rm -rf /odd /etc; echo new >/bin/file; chmod 700 /bin'
   is "exit code" $code 0
   same "the copy" out expected
   empty "errors" err
   state >after
   same "the host's folder" after before
-  within "lines that were compared" "$(wc -l <out)" $((20 + nodes)) 60
+  within "lines that were compared" "$(wc -l <out)" $((17 + nodes)) 60
+  has "the hard link is one file" out '^one file$'
 }
 
 test_program_of_another_user() {
-  chpst -u :1000:1000 true 2>/dev/null || { skip "chpst cannot become another user here"; return; }
+  [ "$(id -u)" = 0 ] || { skip "only root can become another user"; return; }
   mkdir cache
-  chown 1000:1000 "$T" cache
-  XDG_CACHE_HOME=$T/cache chpst -u :1000:1000 timeout -s KILL 60 "$VMRUN" --kernel "$K61" --rootfs "$R" -- id -u >out 2>err
+  chmod 755 "$E" "$WORK" && chown 1000:1000 "$T" cache
+  XDG_CACHE_HOME=$T/cache timeout -s KILL 60 "$PROBE" user 1000 "$VMRUN" --kernel "$K61" --rootfs "$R" -- id -u >out 2>err
   is "exit code" $? 0
   is "in the guest it is root all the same" "$(cat out)" 0
 }
@@ -240,7 +245,7 @@ test_program_of_another_user() {
 test_terminal() {
   (sleep 12; printf 'echo typed\n'; sleep 1; printf '\003'; sleep 2; printf 'exit 5\n'; sleep 3) |
     timeout -s KILL 60 "$PROBE" pty -t -s 33x111 -r 11000:44x122 "$VMRUN" --kernel "$K61" --rootfs "$R" --tty -- \
-      sh -c 'tty; stty size; trap "echo resized \$(stty size)" WINCH; trap "echo interrupted" INT; echo up; while read -r line; do eval "$line"; done' >out 2>err
+      sh -c 'tty; stty size; trap "echo resized \$(stty size)" WINCH; trap "echo interrupted" INT; echo up; while :; do read -r line && eval "$line"; done' >out 2>err
   code=$?
   is "exit code" $code 5
   has "a terminal" out '^/dev/(pts/[0-9]+|console|tty)'
@@ -270,14 +275,15 @@ test_no_terminal_without_asking() {
 
 # cpus KERNEL SERIES N
 cpus() {
-  vm --kernel "$1" --rootfs "$R" --cpus "$3" -- sh -c 'nproc; grep -c ^processor /proc/cpuinfo; uname -r; grep -c hypervisor /proc/cpuinfo; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; dmesg | grep -iE "unregister|stall|BUG|WARNING|lockup" | head -n 3'
+  vm --kernel "$1" --rootfs "$R" --cpus "$3" -- sh -c 'nproc; grep -c ^processor /proc/cpuinfo; uname -r; grep -c hypervisor /proc/cpuinfo; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; dmesg | grep -E "unregister_netdev|stall|BUG:|WARNING:|lockup|Spurious|irq .*nobody" | head -n 3'
   is "exit code with $3 CPUs" $code 0
   is "CPUs" "$(sed -n 1p out)" "$3"
   is "processors in /proc/cpuinfo" "$(sed -n 2p out)" "$3"
   case $(sed -n 3p out) in $2.*) is "kernel" "$2" "$2" ;; *) is "kernel" "$(sed -n 3p out)" "$2" ;; esac
   is "it knows that it is a guest, on every CPU" "$(sed -n 4p out)" "$3"
   has "clock source" out '^(kvm-clock|tsc)$'
-  is "complaints in the kernel's log" "$(sed -n '6,$p' out)" ''
+  # In the lab the emulated CPU's XSAVE makes Debian's kernel complain, under every VMM.
+  is "complaints in the kernel's log" "$(sed -n '6,$p' out | { [ "$PLACE" = lab ] && grep -v 'fpu/xstate\.c' || cat; })" ''
 }
 
 test_debian_6_1_one_and_two_cpus() { cpus "$K61" 6.1 1; cpus "$K61" 6.1 2; }
@@ -299,13 +305,13 @@ test_boot_modes() {
   is "exit code of decompress" $code 0
   has "kernel" out '^6\.1\.'
   is "nothing is kept in the cache" "$(find cache -type f 2>/dev/null | wc -l)" 0
-  vm --kernel "$E/vmlinux61" --rootfs "$R" -- uname -r
-  is "exit code of an ELF vmlinux" $code 0
-  has "kernel" out '^6\.1\.'
   vm --kernel "$K61" --rootfs "$R" --boot direct -- uname -r
   is "exit code of direct" $code 0
   has "kernel" out '^6\.1\.'
-  within "files in the cache then" "$(find cache -type f | wc -l)" 1 3
+  within "files in the cache then" "$(find cache -type f | wc -l)" 1 2
+  vm --kernel "$E/vmlinux61" --rootfs "$R" -- uname -r
+  is "exit code of an ELF vmlinux" $code 0
+  has "kernel" out '^6\.1\.'
 }
 
 test_decompressed_by_the_6_12_kernel_itself() {
@@ -319,17 +325,17 @@ test_cache() {
   XDG_CACHE_HOME=$T/cache
   guest --timings=json -- true
   is "exit code of the first start" $code 0
-  first=$(sed -n 's/.*"kernel load","took_ns":\([0-9]*\).*/\1/p' err)
+  first=$(sed -n 's/.*"kernel load",.*"end_ns":\([0-9]*\)},{"phase":"vCPU".*/\1/p' err)
   find cache -type f | sort >files
   within "files in the cache" "$(wc -l <files)" 1 3
   find cache -type f -exec stat -c '%n %i %Y' {} + | sort >before
   guest --timings=json -- true
   is "exit code of the second start" $code 0
-  second=$(sed -n 's/.*"kernel load","took_ns":\([0-9]*\).*/\1/p' err)
+  second=$(sed -n 's/.*"kernel load",.*"end_ns":\([0-9]*\)},{"phase":"vCPU".*/\1/p' err)
   find cache -type f -exec stat -c '%n %i %Y' {} + | sort >after
   same "the cache's files" after before
   checks=$((checks + 1))
-  [ "$second" -lt "$first" ] || note "the second start's kernel load took $second ns, the first's $first"
+  [ "$second" -lt "$first" ] || note "the kernel was loaded after $second ns in the second start, after $first in the first"
   # Damage: noticed, and made good.
   largest=$(find cache -type f -exec stat -c '%s %n' {} + | sort -n | tail -n 1 | cut -d' ' -f2-)
   chmod u+w "$largest"
@@ -340,16 +346,24 @@ test_cache() {
 }
 
 test_memory_least() {
-  # 64M is what --help promises for a kernel. A command's root is copied, so it gets a small one.
-  vm --kernel "$K61" --initrd "$E/initramfs.cpio" --memory 64M --append 'quiet rdinit=/init e2e=hello' </dev/null
-  is "exit code with 64M" $code 0
-  has "it said hello" out '^hello from 6\.1\.'
+  # 72M is what --help promises for Debian's kernels. A command's root is copied, so it needs more.
+  for kernel in "$K61" "$K612"; do
+    [ -f "$kernel" ] || continue
+    vm --kernel "$kernel" --initrd "$E/initramfs.cpio" --memory 72M --append 'quiet rdinit=/init e2e=hello' </dev/null
+    is "exit code with 72M" $code 0
+    has "it said hello" out '^hello from 6\.'
+    vm --kernel "$kernel" --initrd "$E/initramfs.cpio" --memory 64M --append 'quiet rdinit=/init e2e=hello' </dev/null
+    case $code in
+      0) has "it said hello in 64M" out '^hello from 6\.' ;;
+      *) has "with 64M it says what to do" err 'more with --memory' ;;
+    esac
+  done
 }
 
 # memory SIZE LEAST MOST: in MiB, what the guest has of it.
 memory() {
   guest --memory "$1" -- sh -c 'sed -n "s/^MemTotal: *\([0-9]*\) kB/\1/p" /proc/meminfo
-    head -c 100000000 /dev/zero >/tmp/zeros && md5sum </tmp/zeros; grep -c "^1[0-9a-f]*-.*System RAM" /proc/iomem'
+    head -c 100000000 /dev/zero >/tmp/zeros && md5sum </tmp/zeros; grep -c "^1[0-9a-f]*-.*System RAM" /proc/iomem || true'
   is "exit code with $1" $code 0
   within "MiB" $(($(sed -n 1p out) / 1024)) "$2" "$3"
   is "what was written and read" "$(sed -n 2p out)" "0f86d7c5a6180cf9584c1d21144d85b0  -"
@@ -403,6 +417,7 @@ test_own_memory_while_idle() {
   own=$(cut -d' ' -f1 sums)
   within "KiB of its own" "$own" 1 2048
   within "KiB of guest RAM, to show that it is told apart" "$(cut -d' ' -f2 sums)" 10000 262144
+  [ "$own" -le 2048 ] || awk '/^[0-9a-f]+-[0-9a-f]+ / { what = $0 } /^Pss:/ { if ($2 > 20) print $2 " KiB", what }' smaps | sort -rn | head -n 12 >>notes
   echo "     vmrun's own memory beside an idle guest's RAM: $own KiB (PSS)"
 }
 
@@ -454,7 +469,7 @@ test_no_init() {
 }
 
 test_exit_register() {
-  guest -- sh -c 'printf "\007" | dd of=/dev/port bs=1 seek=1540 2>/dev/null; sleep 10'
+  guest -- sh -c 'probe port 0x604 7; sleep 10'
   is "exit code" $code 7
 }
 
@@ -475,10 +490,10 @@ console() { vm --kernel "$K61" --initrd "$E/initramfs.cpio" --append "quiet rdin
 test_console_flood() {
   console flood </dev/null
   is "exit code" $code 0
-  yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ- | head -c 300000 >expected
+  yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ- | head -c 60000 >expected
   echo END >>expected
-  # The kernel may say something before; nothing may be lost after the flood's first byte.
-  tail -c 300004 out >flood
+  # The kernel says something before and after; nothing may be lost or doubled in between.
+  sed -n '/^0123/,/END$/p' out >flood
   same "flood" flood expected
 }
 

@@ -4,16 +4,20 @@
  *   probe pty [-s ROWSxCOLS] [-r MS:ROWSxCOLS] [-t] CMD ARGS
  *       runs CMD on a terminal of its own and passes bytes both ways; -r changes the window's size after MS milliseconds. Exits with
  *       CMD's exit code, or 128+n. With -t, says on standard error whether the terminal's settings are as they were before.
+ *   probe user ID CMD ARGS                       runs CMD as user and group ID, without other groups
+ *   probe port NUMBER VALUE                      writes one byte to an I/O port (a guest's Debian kernel has no /dev/port)
  *   probe hold FILE SECONDS                      holds an exclusive lock on FILE, as fcntl's F_OFD_SETLK does; says "held" when it has it
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -120,6 +124,17 @@ int main(int argc, char **argv) {
     fail(argv[2]);
   }
   if (argc >= 3 && !strcmp(argv[1], "pty")) return run_pty(argc - 1, argv + 1);
+  if (argc >= 4 && !strcmp(argv[1], "user")) {
+    int id = atoi(argv[2]);
+    if (setgroups(0, NULL) || setgid(id) || setuid(id)) fail("become another user");
+    execvp(argv[3], argv + 3);
+    fail(argv[3]);
+  }
+  if (argc == 4 && !strcmp(argv[1], "port")) {
+    if (iopl(3)) fail("iopl");
+    outb(strtoul(argv[3], NULL, 0), strtoul(argv[2], NULL, 0));
+    return 0;
+  }
   if (argc == 4 && !strcmp(argv[1], "hold")) {
     int fd = open(argv[2], O_RDWR);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -129,6 +144,6 @@ int main(int argc, char **argv) {
     sleep(atoi(argv[3]));
     return 0;
   }
-  fputs("probe default|pty|hold ...\n", stderr);
+  fputs("probe default|pty|user|port|hold ...\n", stderr);
   return 99;
 }
