@@ -14,6 +14,16 @@ public struct Configuration: Sendable {
     case file(String)
   }
 
+  /// How a kernel of the cache comes into guest memory.
+  public enum KernelPages: Equatable, Sendable {
+    /// Shared on bare metal, copied where this host is itself a virtual machine.
+    case automatic
+    /// Mapped from the cache: virtual machines of one kernel share the pages that they do not write to.
+    case shared
+    /// Copied into huge pages.
+    case copied
+  }
+
   /// A raw disk image or block device.
   public struct Disk: Equatable, Sendable {
     public let path: String
@@ -49,6 +59,8 @@ public struct Configuration: Sendable {
 
   /// The kernel file; nil is the built-in guest.
   public var kernel: String?
+  /// How its pages come into the guest.
+  public var kernelPages = KernelPages.automatic
   public var initrd: String?
   /// Added to the kernel's command line after vmrun's own words, so that it wins.
   public var append = ""

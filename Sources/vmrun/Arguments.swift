@@ -59,6 +59,13 @@ struct ArgumentParser {
           throw UsageError("--boot \(text): expected auto, direct or decompress")
         }
         configuration.boot = mode
+      case "--kernel-pages":
+        switch try value(name, attached, "MODE") {
+        case "auto": configuration.kernelPages = .automatic
+        case "shared": configuration.kernelPages = .shared
+        case "copied": configuration.kernelPages = .copied
+        case let other: throw UsageError("--kernel-pages \(other): expected auto, shared or copied")
+        }
       case "--console":
         switch try value(name, attached, "WHERE") {
         case "stdio": configuration.console = .stdio
@@ -285,7 +292,7 @@ struct ArgumentParser {
   // MARK: Help for a slip
 
   static let options = [
-    "--kernel", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--console", "--disk", "--rootfs", "--env",
+    "--kernel", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--kernel-pages", "--console", "--disk", "--rootfs", "--env",
     "--workdir", "--hostname", "--user", "--tty", "--timings", "--verbose", "--quiet", "--help", "--version",
   ]
 

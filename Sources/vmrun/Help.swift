@@ -19,6 +19,8 @@ enum Help {
       --append TEXT         added to the kernel's command line (for the built-in guest: exit=N, echo=TEXT, quiet)
       --boot MODE           auto: decompress on the host where vmrun can (kept in the cache folder), direct: only so,
                             decompress: by the kernel's own decompressor
+      --kernel-pages MODE   shared: VMs of one kernel share its unchanged pages; copied: in huge pages, which starts faster
+                            where this host is itself a VM; auto: the one that suits this host     [auto]
 
     machine:
       --cpus N              virtual processors, 1 to 255                                    [1]
