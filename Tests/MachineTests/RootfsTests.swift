@@ -226,7 +226,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
       let empty = try member("empty", in: members)
       #expect(empty.uid == 1234 && empty.gid == 70000)
       let null = try member("null", in: members)
-      #expect(null.mode == UInt32(S_IFCHR) | 0o666 && null.major == 1 && null.minor == 3)
+      #expect(null.mode & UInt32(S_IFMT) == UInt32(S_IFCHR) && null.major == 1 && null.minor == 3, "\(null.mode) \(null.major) \(null.minor)")
     }
     var status = stat()
     #expect(lstat("\(folder.path)/bin/tool", &status) == 0)
