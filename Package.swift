@@ -114,6 +114,9 @@ let package = Package(
       swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"], path: "Tests/CommandLineTests",
+      swiftSettings: gnuSource),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
   ],
   swiftLanguageModes: [.v6]

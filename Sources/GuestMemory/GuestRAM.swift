@@ -117,7 +117,9 @@ import System
   // MARK: Single-copy accesses
 
   /// Reads a little-endian integer in one access; `address` should be aligned to its size.
-  public func load8(_ address: GuestAddress) throws(GuestMemoryError) -> UInt8 { unsafe clinux_load8(try pointer(address, 1)) }
+  public func load8(_ address: GuestAddress) throws(GuestMemoryError) -> UInt8 {
+    unsafe clinux_load8(try pointer(address, 1))
+  }
   public func load16(_ address: GuestAddress) throws(GuestMemoryError) -> UInt16 {
     unsafe clinux_load16(try pointer(address, 2))
   }
@@ -164,7 +166,9 @@ import System
     let target: UnsafeMutableRawPointer
     do { unsafe target = try unsafe pointer(address, count) } catch { throw .memory(error) }
     // unsafe: target is valid for count bytes.
-    do { return try unsafe file.readFully(into: UnsafeMutableRawBufferPointer(start: target, count: count), at: offset) } catch {
+    do {
+      return try unsafe file.readFully(into: UnsafeMutableRawBufferPointer(start: target, count: count), at: offset)
+    } catch {
       throw .system(error)
     }
   }
@@ -178,14 +182,23 @@ import System
     if done < count { throw .truncated(missing: count - done) }
   }
 
-  /// Replaces a page-aligned guest range by a private copy-on-write view of `file`, so that VMs share its clean pages.
+  /// Replaces a page-aligned guest range by a private copy-on-write view of `file`, so that VMs share its clean pages. What the
+  /// last page has behind the end of the file is zero.
+  /// - Throws: `.truncated` when whole pages lie behind it: whoever touched them would get SIGBUS.
   public func mapFile(
     _ file: borrowing FileDescriptor, offset: Int64, to address: GuestAddress, count: Int
   ) throws(GuestFileError) {
     guard count >= 0, let hostOffset = hostOffset(address, UInt64(count)) else {
       throw .memory(GuestMemoryError(address, UInt64(truncatingIfNeeded: count)))
     }
-    do { try mapping.overlay(file: file, fileOffset: offset, at: hostOffset, count: count) } catch { throw .system(error) }
+    let size: Int64
+    do { size = Int64(try file.status().st_size) } catch { throw .system(error) }
+    let (end, overflow) = offset.addingReportingOverflow(Int64(count))
+    let mappable = (size &+ 4095) & ~4095
+    if overflow || end > mappable { throw .truncated(missing: overflow ? count : Int(end - mappable)) }
+    do { try mapping.overlay(file: file, fileOffset: offset, at: hostOffset, count: count) } catch {
+      throw .system(error)
+    }
   }
 }
 

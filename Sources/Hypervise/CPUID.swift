@@ -54,6 +54,11 @@ import System
 
   /// Whether leaf `function` is in the table.
   public func contains(_ function: UInt32) -> Bool { (0..<count).contains { self[$0].function == function } }
+
+  /// Whether entry `index` of leaf `function` is in the table.
+  func contains(_ function: UInt32, index: UInt32) -> Bool {
+    (0..<count).contains { self[$0].function == function && self[$0].index == index }
+  }
 }
 
 /// CPUID as vmrun shows it to guests.
@@ -76,14 +81,23 @@ public enum CPUIDPolicy {
       // HTT says that EBX[23:16] counts logical processors of the package.
       if count > 1 { entry.edx |= 1 << 28 } else { entry.edx &= ~(1 << 28) }
     }
-    // Intel: leaf 4, cores per package (EAX[31:26]) and threads that share a cache (EAX[25:14]).
-    table.update(4) { entry in
-      let level = entry.eax >> 5 & 7
-      let sharing = level >= 3 ? count : 1
-      entry.eax = entry.eax & 0x3FFF | (sharing - 1) << 14 | min(count - 1, 63) << 26
+    // Threads that share a cache (EAX[25:14]); Intel's leaf 4 also tells the cores of the package (EAX[31:26]), AMD's does not.
+    for (leaf, cores) in [(UInt32(4), min(count - 1, 63)), (0x8000_001D, 0)] {
+      table.update(leaf) { entry in
+        // Type 0 ends the list.
+        guard entry.eax & 31 != 0 else { return }
+        let level = entry.eax >> 5 & 7
+        entry.eax = entry.eax & 0x3FFF | (level >= 3 ? count - 1 : 0) << 14 | cores << 26
+      }
     }
-    // The host's topology leaves are replaced: each core is one thread, and all cores share the package.
-    for leaf in [UInt32(0xB), 0x1F] {
+    // The host's topology leaves are replaced: each core is one thread, and all cores share the package. Since Linux 6.2
+    // KVM leaves out their second entry, without which every vCPU would be a package of its own.
+    for leaf in [UInt32(0xB), 0x1F] where table.contains(leaf) {
+      for index in UInt32(0)...2 where !table.contains(leaf, index: index) {
+        table.append(
+          function: leaf, index: index, flags: UInt32(KVM_CPUID_FLAG_SIGNIFCANT_INDEX),
+          clinux_cpuid(eax: 0, ebx: 0, ecx: 0, edx: 0))
+      }
       table.update(leaf) { entry in
         entry.edx = apicID
         switch entry.index {

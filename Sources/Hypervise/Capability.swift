@@ -7,7 +7,7 @@ public struct Capability: Equatable, Sendable {
   /// KVM_CAP_*.
   public let number: Int32
 
-  private init(_ name: String, _ number: Int32) {
+  init(_ name: String, _ number: Int32) {
     self.name = name
     self.number = number
   }

@@ -18,7 +18,9 @@ public struct KVM: ~Copyable {
     guard version == KVM_API_VERSION else { throw .apiVersion(path: path, version) }
     let size = clinux_ioctl(node.rawValue, kvm_get_vcpu_mmap_size_request, 0)
     // The run page holds at least struct kvm_run and, behind it, the data of a port exit.
-    guard size >= 8192 else { throw .last("KVM_GET_VCPU_MMAP_SIZE") }
+    guard size >= 8192 else {
+      throw size < 0 ? .last("KVM_GET_VCPU_MMAP_SIZE") : .call("KVM_GET_VCPU_MMAP_SIZE", .invalid)
+    }
     descriptor = node
     runMappingSize = Int(size)
   }

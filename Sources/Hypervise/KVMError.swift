@@ -38,7 +38,8 @@ public enum KVMError: Error, Equatable, CustomStringConvertible {
         KERNEL=="kvm", GROUP="kvm", MODE="0660"
         """
     case .busy(let path):
-      return "\(path) is busy: another hypervisor holds the CPU's virtualisation (VirtualBox or VMware?). Stop it and try again"
+      return
+        "\(path) is busy: another hypervisor holds the CPU's virtualisation (VirtualBox or VMware?). Stop it and try again"
     case .open(let path, let errno):
       return "cannot open \(path): \(errno)"
     case .apiVersion(let path, let version):
@@ -49,9 +50,11 @@ public enum KVMError: Error, Equatable, CustomStringConvertible {
       return "this host's KVM lacks \(name), which this guest needs: a newer host kernel is required"
     case .call(let operation, let errno):
       return errno == .noMemory
-        ? "\(operation): \(errno): free memory on the host, or give the guest less (--memory)" : "\(operation): \(errno)"
+        ? "\(operation): \(errno): free memory on the host, or give the guest less (--memory)"
+        : "\(operation): \(errno)"
     case .runStuck(let errno, let attempts):
-      return "KVM_RUN failed \(attempts) times in a row: \(errno): the host is short of memory or its KVM is broken (see dmesg)"
+      return
+        "KVM_RUN failed \(attempts) times in a row: \(errno): the host is short of memory or its KVM is broken (see dmesg)"
     case .entryRefused(let reason):
       return """
         the CPU refused to enter the guest (hardware reason 0x\(String(reason, radix: 16))): the guest's start state does not suit \

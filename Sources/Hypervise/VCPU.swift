@@ -28,13 +28,11 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
   public let page: RunPage
   private let descriptor: FileDescriptor
 
-  /// How often a passing KVM_RUN error is tolerated in a row before it is an error.
-  static let patience = 1000
-
   init(descriptor: consuming FileDescriptor, runMappingSize: Int) throws(KVMError) {
     do {
       page = RunPage(
-        mapping: try Mapping.file(descriptor, count: runMappingSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED))
+        mapping: try Mapping.file(
+          descriptor, count: runMappingSize, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED))
     } catch { throw .call("mmap of the vCPU's run page", error.errno) }
     self.descriptor = descriptor
   }
@@ -94,7 +92,8 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
     table.nmsrs = UInt32(registers.count)
     for (index, register) in registers.enumerated() {
       // unsafe: the index is below the count that was checked.
-      unsafe kvm_msr_table_set(&table, UInt32(index), kvm_msr_entry(index: register.index, reserved: 0, data: register.value))
+      unsafe kvm_msr_table_set(
+        &table, UInt32(index), kvm_msr_entry(index: register.index, reserved: 0, data: register.value))
     }
     // unsafe: nmsrs entries are initialised.
     let count = unsafe clinux_ioctl_pointer(descriptor.rawValue, kvm_set_msrs, &table)
@@ -146,18 +145,15 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
   /// Runs the guest until it needs user space (KVM_RUN, section 4.10).
   ///
   /// EAGAIN (a waiting processor was woken) and ENOMEM (seen for moments on some cloud hosts) are tried again, with a
-  /// bound; EINTR is `.interrupted`.
+  /// bound (`RunRetry`); EINTR is `.interrupted`.
   public borrowing func run() throws(KVMError) -> Exit {
-    var failures = 0
+    var retry = RunRetry()
     while clinux_ioctl(descriptor.rawValue, kvm_run_request, 0) < 0 {
-      let errno = Errno.current
-      if errno == .interrupted { return .interrupted }
-      guard errno == .again || errno == .noMemory, failures < VCPU.patience else {
-        throw failures > 0 ? .runStuck(errno, attempts: failures) : .call("KVM_RUN", errno)
+      switch retry.step(after: .current) {
+      case .interrupted: return .interrupted
+      case .again(let microseconds): if microseconds > 0 { usleep(microseconds) }
+      case .fail(let error): throw error
       }
-      failures += 1
-      // ENOMEM passes when the host has reclaimed memory; a busy loop would only be in its way.
-      if errno == .noMemory { usleep(1000) }
     }
     return try decode()
   }
@@ -202,7 +198,9 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
     var bytes = InlineArray<15, UInt8>(repeating: 0)
     var span = bytes.mutableSpan
     // unsafe: the accessor copies at most 15 bytes and returns how many.
-    let count = unsafe span.withUnsafeMutableBufferPointer { unsafe kvm_run_failed_instruction(page.run, $0.baseAddress) }
+    let count = unsafe span.withUnsafeMutableBufferPointer {
+      unsafe kvm_run_failed_instruction(page.run, $0.baseAddress)
+    }
     var text = ""
     for index in 0..<Int(min(count, 15)) {
       if index > 0 { text += " " }
@@ -230,7 +228,8 @@ public struct VCPU: ~Copyable, @unchecked Sendable {
     // unsafe: as said above; the page lives as long as self.
     let run = unsafe page.run
     let count = unsafe Int(run.pointee.io.size) * Int(run.pointee.io.count)
-    return unsafe UnsafeMutableBufferPointer(start: kvm_run_io_data(run).assumingMemoryBound(to: UInt8.self), count: count)
+    return unsafe UnsafeMutableBufferPointer(
+      start: kvm_run_io_data(run).assumingMemoryBound(to: UInt8.self), count: count)
   }
 
   /// Answers an `mmioRead` exit with the low bytes of `value`.

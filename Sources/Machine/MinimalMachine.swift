@@ -162,10 +162,21 @@ final class MinimalMachine {
         done += count
       } else if Errno.current == .interrupted {
         if isLate { return outcome = .timeout(nanoseconds: configuration.timeout ?? 0) }
+      } else if Errno.current == .again {
+        Self.wait(for: output, POLLOUT)
+      } else if Errno.current == .brokenPipe {
+        return outcome = .outputClosed
       } else {
         return outcome = .failure("cannot write the guest's output: \(Errno.current)")
       }
     }
+  }
+
+  /// Waits for a descriptor that somebody else made non-blocking; a signal ends the wait.
+  private static func wait(for number: Int32, _ events: Int32) {
+    var source = pollfd(fd: number, events: Int16(events), revents: 0)
+    // unsafe: poll is given one entry.
+    _ = unsafe poll(&source, 1, -1)
   }
 
   private func read(_ port: UInt16, _ bytes: inout MutableSpan<UInt8>) {
@@ -189,6 +200,9 @@ final class MinimalMachine {
     input.removeLast(4096 - max(0, count))
     if count < 0, Errno.current == .interrupted {
       if isLate { outcome = .timeout(nanoseconds: configuration.timeout ?? 0) }
+    } else if count < 0, Errno.current == .again {
+      // The guest looks again.
+      Self.wait(for: 0, POLLIN)
     } else if count <= 0 {
       inputEnded = true
       input = [Self.endOfInput]

@@ -47,11 +47,16 @@ public final class Timeline: @unchecked Sendable {
   /// The phases that were reached in order of time, each with its own length and the time at its end, in nanoseconds.
   public var waterfall: [(phase: Phase, length: UInt64, end: UInt64)] {
     var rows: [(phase: Phase, length: UInt64, end: UInt64)] = []
-    var previous: UInt64 = 0
     for phase in Phase.allCases {
-      guard let end = reached(phase), end >= previous else { continue }
-      rows.append((phase, end - previous, end))
-      previous = end
+      guard let end = reached(phase) else { continue }
+      // Of two at the same time the one that is normally first comes first.
+      let place = rows.firstIndex { $0.end > end } ?? rows.count
+      rows.insert((phase, 0, end), at: place)
+    }
+    var previous: UInt64 = 0
+    for index in rows.indices {
+      rows[index].length = rows[index].end - previous
+      previous = rows[index].end
     }
     return rows
   }

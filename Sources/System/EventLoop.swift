@@ -11,11 +11,14 @@ public final class EventLoop {
   private struct Entry {
     let handler: any EventHandler
     let token: UInt32
+    /// The round in which it was added.
+    let round: UInt64
   }
 
   private let epoll: FileDescriptor
   private var entries: [Int32: Entry] = [:]
   private var running = true
+  private var round: UInt64 = 0
 
   /// A loop with no sources.
   public init() throws(SystemError) {
@@ -28,7 +31,7 @@ public final class EventLoop {
   /// - Throws: `.notPermitted` (EPERM) for a regular file, which is always ready.
   public func add(_ descriptor: Int32, events: UInt32, token: UInt32, handler: any EventHandler) throws(SystemError) {
     try control(EPOLL_CTL_ADD, descriptor, events)
-    entries[descriptor] = Entry(handler: handler, token: token)
+    entries[descriptor] = Entry(handler: handler, token: token, round: round)
   }
 
   /// Changes what a watched descriptor is watched for; 0 leaves only errors and hang-ups.
@@ -50,6 +53,7 @@ public final class EventLoop {
 
   /// Waits at most `timeoutMilliseconds` (-1: for ever) and dispatches what is ready.
   public func runOnce(timeoutMilliseconds: Int32) throws(SystemError) {
+    round &+= 1
     var ready = InlineArray<16, clinux_ready>(repeating: clinux_ready())
     var span = ready.mutableSpan
     // unsafe: the shim writes at most 16 entries.
@@ -61,8 +65,9 @@ public final class EventLoop {
       throw SystemError("epoll_wait", "", .current)
     }
     for index in 0..<Int(count) {
-      // An earlier handler of this round may have removed this one.
-      guard let entry = entries[ready[index].descriptor] else { continue }
+      // An earlier handler of this round may have removed this one, and may even have added another file under its number:
+      // what is ready in that one comes with the next round.
+      guard let entry = entries[ready[index].descriptor], entry.round != round else { continue }
       entry.handler.handle(events: ready[index].events, token: entry.token)
       if !running { return }
     }

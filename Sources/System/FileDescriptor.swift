@@ -57,14 +57,21 @@ public struct FileDescriptor: ~Copyable, @unchecked Sendable {
   }
 
   /// Reads `buffer.count` bytes at `offset`; returns fewer only at the end of the file.
-  public borrowing func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError) -> Int {
+  /// - Throws: `.invalid` when the range is none that a file can have.
+  public borrowing func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError)
+    -> Int
+  {
     let raw = rawValue
+    guard offset >= 0, Int64(buffer.count) <= Int64.max - offset else {
+      throw SystemError("read", "descriptor \(raw)", .invalid)
+    }
     var done = 0
     while done < buffer.count {
       // unsafe: done < buffer.count, so the rest lies inside the caller's buffer.
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
       // unsafe: as above.
-      guard let count = retryingInterrupts({ unsafe pread(raw, rest.baseAddress, rest.count, off_t(offset) + done) }) else {
+      guard let count = retryingInterrupts({ unsafe pread(raw, rest.baseAddress, rest.count, off_t(offset) + done) })
+      else {
         throw SystemError("read", "descriptor \(raw)", .current)
       }
       if count == 0 { break }
@@ -89,7 +96,9 @@ public struct FileDescriptor: ~Copyable, @unchecked Sendable {
     while done < bytes.count {
       // unsafe: done < bytes.count, so the rest lies inside the array, which outlives the call.
       let count = retryingInterrupts {
-        unsafe bytes.withUnsafeBytes { unsafe CLinux.write(raw, $0.baseAddress?.advanced(by: done), bytes.count - done) }
+        unsafe bytes.withUnsafeBytes {
+          unsafe CLinux.write(raw, $0.baseAddress?.advanced(by: done), bytes.count - done)
+        }
       }
       guard let count else { throw SystemError("write", "descriptor \(raw)", .current) }
       done += count

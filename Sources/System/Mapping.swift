@@ -71,11 +71,14 @@ import CLinux
     return unsafe madvise(base.advanced(by: offset), length, advice) == 0
   }
 
-  /// Replaces `count` bytes at page-aligned `offset` by a private copy-on-write view of `file` from `fileOffset`.
+  /// Replaces `count` bytes at `offset` by a private copy-on-write view of `file` from `fileOffset`. All three must be
+  /// multiples of a page, since mmap(2) would replace the rest of the last page too.
+  /// - Throws: `.invalid` for a range that is not, or that does not lie inside the mapping.
   public borrowing func overlay(
     file: borrowing FileDescriptor, fileOffset: Int64, at offset: Int, count length: Int
   ) throws(SystemError) {
-    guard offset >= 0, length > 0, offset <= count, length <= count - offset, offset & 4095 == 0, fileOffset & 4095 == 0
+    guard offset >= 0, length > 0, offset <= count, length <= count - offset, offset & 4095 == 0, length & 4095 == 0,
+      fileOffset >= 0, fileOffset & 4095 == 0
     else { throw SystemError("mmap", "overlay", .invalid) }
     // unsafe: MAP_FIXED replaces only pages inside this mapping, as checked above.
     let raw = unsafe mmap(

@@ -1,6 +1,6 @@
 import CLinux
 
-/// A thread whose end is waited for exactly once.
+/// A thread, whose end is waited for by `join`; one that is dropped instead runs on by itself.
 public struct Thread: ~Copyable {
   private let handle: pthread_t
 
@@ -9,10 +9,12 @@ public struct Thread: ~Copyable {
     let box = unsafe Unmanaged.passRetained(Body(run: body))
     var handle = pthread_t()
     // unsafe: the box is retained above and released once: by the new thread, or below when there is none.
-    let error = unsafe clinux_thread_create(&handle, stackSize, { context in
-      // unsafe: context is the box that was passed, with the reference that belongs to this thread.
-      if let context = unsafe context { unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-    }, box.toOpaque())
+    let error = unsafe clinux_thread_create(
+      &handle, stackSize,
+      { context in
+        // unsafe: context is the box that was passed, with the reference that belongs to this thread.
+        if let context = unsafe context { unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
+      }, box.toOpaque())
     if error != 0 {
       unsafe box.release()
       throw SystemError("pthread_create", "", Errno(rawValue: error))
@@ -25,8 +27,13 @@ public struct Thread: ~Copyable {
 
   /// Waits until the body has returned.
   public consuming func join() {
-    _ = pthread_join(handle, nil)
+    // unsafe: the handle is joined or detached exactly once, since both consume it.
+    _ = unsafe pthread_join(handle, nil)
+    discard self
   }
+
+  // Neither joined nor detached, it would keep its stack for as long as the process lives.
+  deinit { _ = pthread_detach(handle) }
 
   private final class Body {
     let run: @Sendable () -> Void
@@ -34,7 +41,7 @@ public struct Thread: ~Copyable {
   }
 }
 
-/// A lock over one futex word, for short critical sections. Not recursive.
+/// A mutex of the C library, for short critical sections. Not recursive.
 @safe public final class Lock: @unchecked Sendable {
   private let word: UnsafeMutablePointer<pthread_mutex_t>
 

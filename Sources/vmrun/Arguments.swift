@@ -45,8 +45,8 @@ struct ArgumentParser {
       switch name {
       case "-h", "--help": return .help
       case "-V", "--version": return .version
-      case "--kernel": configuration.kernel = try value(name, attached, "FILE")
-      case "--initrd": configuration.initrd = try value(name, attached, "FILE")
+      case "--kernel": configuration.kernel = try path(name, attached, "FILE")
+      case "--initrd": configuration.initrd = try path(name, attached, "FILE")
       case "--append":
         let text = try value(name, attached, "TEXT")
         configuration.append += configuration.append.isEmpty ? text : " " + text
@@ -75,7 +75,7 @@ struct ArgumentParser {
         case let path: configuration.console = .file(path)
         }
       case "--disk": configuration.disks.append(try Self.disk(value(name, attached, "FILE[,ro]")))
-      case "--rootfs": rootfs = try value(name, attached, "DIR")
+      case "--rootfs": rootfs = try path(name, attached, "DIR")
       case "--env", "-e":
         commandOptions.environment.append(try Self.environment(value(name, attached, "K=V")))
         commandOption = name
@@ -169,6 +169,13 @@ struct ArgumentParser {
     if let attached { return attached }
     guard let word = next() else { throw UsageError("\(name) needs a value: \(name) \(what)") }
     return word
+  }
+
+  /// A value that names a file: an empty one, as from a variable that is not set, names none.
+  private mutating func path(_ name: String, _ attached: String?, _ what: String) throws(UsageError) -> String {
+    let path = try value(name, attached, what)
+    guard !path.isEmpty else { throw UsageError("\(name) was given an empty path: \(name) \(what)") }
+    return path
   }
 
   private func flag(_ name: String, _ attached: String?) throws(UsageError) {

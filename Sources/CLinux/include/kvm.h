@@ -19,7 +19,6 @@ KVM_REQUEST(kvm_run_request, KVM_RUN);
 KVM_REQUEST(kvm_set_tss_addr_request, KVM_SET_TSS_ADDR);
 KVM_REQUEST(kvm_create_irqchip_request, KVM_CREATE_IRQCHIP);
 KVM_REQUEST(kvm_get_supported_cpuid, KVM_GET_SUPPORTED_CPUID);
-KVM_REQUEST(kvm_get_msr_index_list, KVM_GET_MSR_INDEX_LIST);
 KVM_REQUEST(kvm_set_user_memory_region, KVM_SET_USER_MEMORY_REGION);
 KVM_REQUEST(kvm_set_identity_map_addr, KVM_SET_IDENTITY_MAP_ADDR);
 KVM_REQUEST(kvm_irq_line, KVM_IRQ_LINE);
@@ -33,20 +32,12 @@ KVM_REQUEST(kvm_get_regs, KVM_GET_REGS);
 KVM_REQUEST(kvm_set_regs, KVM_SET_REGS);
 KVM_REQUEST(kvm_get_sregs, KVM_GET_SREGS);
 KVM_REQUEST(kvm_set_sregs, KVM_SET_SREGS);
-KVM_REQUEST(kvm_get_fpu, KVM_GET_FPU);
-KVM_REQUEST(kvm_set_fpu, KVM_SET_FPU);
 KVM_REQUEST(kvm_get_msrs, KVM_GET_MSRS);
 KVM_REQUEST(kvm_set_msrs, KVM_SET_MSRS);
 KVM_REQUEST(kvm_set_cpuid2, KVM_SET_CPUID2);
 KVM_REQUEST(kvm_get_lapic, KVM_GET_LAPIC);
 KVM_REQUEST(kvm_set_lapic, KVM_SET_LAPIC);
 KVM_REQUEST(kvm_get_mp_state, KVM_GET_MP_STATE);
-KVM_REQUEST(kvm_set_mp_state, KVM_SET_MP_STATE);
-KVM_REQUEST(kvm_get_tsc_khz, KVM_GET_TSC_KHZ);
-KVM_REQUEST(kvm_kvmclock_ctrl, KVM_KVMCLOCK_CTRL);
-KVM_REQUEST(kvm_set_signal_mask, KVM_SET_SIGNAL_MASK);
-KVM_REQUEST(kvm_nmi, KVM_NMI);
-KVM_REQUEST(kvm_get_dirty_log, KVM_GET_DIRTY_LOG);
 
 // struct kvm_cpuid2 and struct kvm_msrs end in flexible arrays; these hold a fixed number of slots, laid out the same.
 enum { KVM_CPUID_SLOTS = 256, KVM_MSR_SLOTS = 64 };

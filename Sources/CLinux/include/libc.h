@@ -74,7 +74,6 @@ CLINUX_INLINE int clinux_ioctl_pointer(int fd, unsigned long request, void *argu
 CLINUX_INLINE int clinux_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }
 CLINUX_INLINE bool clinux_map_failed(const void *address) { return address == MAP_FAILED; }
 CLINUX_INLINE bool clinux_wifexited(int status) { return WIFEXITED(status); }
-CLINUX_INLINE bool clinux_wifsignaled(int status) { return WIFSIGNALED(status); }
 CLINUX_INLINE int clinux_wexitstatus(int status) { return WEXITSTATUS(status); }
 CLINUX_INLINE int clinux_wtermsig(int status) { return WTERMSIG(status); }
 CLINUX_INLINE bool clinux_s_isreg(mode_t mode) { return S_ISREG(mode); }
@@ -91,15 +90,9 @@ CLINUX_INLINE const char *clinux_dirent_name(const struct dirent *entry) { retur
 enum __attribute__((enum_extensibility(open))) clinux_request {
   clinux_tiocgwinsz = TIOCGWINSZ,
   clinux_tiocswinsz = TIOCSWINSZ,
-  clinux_tiocsctty = TIOCSCTTY,
-  clinux_tiocnotty = TIOCNOTTY,
-  clinux_tiocgptn = (int)TIOCGPTN,
-  clinux_tiocsptlck = TIOCSPTLCK,
-  clinux_fionread = FIONREAD,
 };
 CLINUX_INLINE unsigned long clinux_blkgetsize64(void) { return BLKGETSIZE64; }
 CLINUX_INLINE unsigned long clinux_blkdiscard(void) { return BLKDISCARD; }
-CLINUX_INLINE unsigned long clinux_blkzeroout(void) { return BLKZEROOUT; }
 
 // epoll_event is packed and holds a union with a pointer; vmrun keys its sources by descriptor.
 struct clinux_ready { uint32_t events; int32_t descriptor; };
@@ -120,21 +113,11 @@ typedef void (*clinux_thread_body)(void *context);
 struct clinux_thread_start { clinux_thread_body body; void *context; };
 int clinux_thread_create(pthread_t *thread, size_t stack_size, clinux_thread_body body, void *context);
 
-CLINUX_INLINE long clinux_futex(void *word, int operation, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, word, operation, value, timeout, 0, 0);
-}
-CLINUX_INLINE int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
-CLINUX_INLINE int clinux_tgkill(int group, int thread, int number) { return (int)syscall(SYS_tgkill, group, thread, number); }
 
 // A handler that does nothing: its only use is that the signal interrupts a system call.
 int clinux_install_interrupting_handler(int number);
 CLINUX_INLINE void clinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 
-extern char **environ;
-CLINUX_INLINE char **clinux_environ(void) { return environ; }
-
-// Text to double: Double(String) does not link in Embedded mode.
-CLINUX_INLINE double clinux_strtod(const char *text, const char **end) { return strtod(text, (char **)end); }
 
 // memory shared with another party (a guest, the kernel): single-copy accesses the compiler may neither tear nor repeat.
 CLINUX_INLINE uint8_t clinux_load8(const void *p) { return __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED); }
