@@ -50,7 +50,7 @@ let staticLink: [LinkerSetting] = [
       "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
       "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument",
       "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all", "-Xlinker", "--icf=all",
-      "-Xlinker", "--no-eh-frame-hdr", "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
+      "-Xlinker", "--no-eh-frame-hdr", "-Xlinker", "-O2", "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
     ], .when(configuration: .release))
 ]
 
