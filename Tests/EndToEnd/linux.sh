@@ -266,9 +266,9 @@ test_terminal_escape() {
 }
 
 test_no_terminal_without_asking() {
-  guest -- sh -c 'for i in 0 1 2; do [ -t $i ] && echo $i; done; exit 0' </dev/null
+  guest -- sh -c 'for i in 0 1 2; do [ -t $i ] && echo $i; done; echo none' </dev/null
   is "exit code" $code 0
-  empty "terminals" out
+  is "terminals" "$(cat out)" none
 }
 
 # ---------------------------------------------------------------------------------------------- kernels and their machine
@@ -424,8 +424,9 @@ test_own_memory_while_idle() {
 # ------------------------------------------------------------------------------------------------- how a guest ends
 
 test_power_off() {
-  guest -- poweroff -f
+  guest -- sh -c 'echo up; sleep 1; poweroff -f; sleep 10; echo not-off'
   is "exit code" $code 0
+  is "output" "$(cat out)" up
   empty "stderr" err
 }
 
