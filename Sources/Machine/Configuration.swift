@@ -85,7 +85,7 @@ public struct Configuration: Sendable {
   /// Guest RAM when nothing is asked for: the built-in guest, and a Linux kernel.
   public static let minimalMemory: UInt64 = 32 << 20
   public static let linuxMemory: UInt64 = 256 << 20
-  /// The least that any kernel gets. Debian's cloud kernels, which lie at 16 MiB, need 68 to 72 MiB and their initramfs.
+  /// The least that any kernel gets. Debian's cloud kernels, which lie at 16 MiB, need 68 to 72 MiB beside their initramfs.
   public static let leastLinuxMemory: UInt64 = 64 << 20
   /// virtio-mmio windows that fit the interrupt lines of the IOAPIC.
   public static let mostDisks = 8

@@ -138,7 +138,7 @@ struct ArgumentParser {
       if !configuration.disks.isEmpty { throw UsageError("--disk needs --kernel FILE: the built-in guest has no drivers") }
       if configuration.cpus != 1 { throw UsageError("--cpus needs --kernel FILE: the built-in guest runs on one") }
     } else if let memory = configuration.memory, memory < Configuration.leastLinuxMemory {
-      throw UsageError("--memory is below 64M, the least for a Linux kernel (Debian's need 72M)")
+      throw UsageError("--memory is below 64M, the least for a Linux kernel (Debian's need 80M)")
     }
     if configuration.command != nil, configuration.initrd != nil {
       throw UsageError("--initrd and --rootfs exclude each other: vmrun makes the initramfs from the directory")

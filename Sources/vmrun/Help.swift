@@ -24,7 +24,7 @@ enum Help {
 
     machine:
       --cpus N              virtual processors, 1 to 255                                    [1]
-      --memory SIZE         512M, 2G ... (binary units); a kernel's least is 64M, Debian's 72M    [256M; built-in guest 32M]
+      --memory SIZE         512M, 2G ... (binary units); a kernel's least is 64M, Debian's 80M    [256M; built-in guest 32M]
       --disk FILE[,ro]      a raw image or block device as /dev/vda, vdb, ... (repeatable)
       --timeout TIME        ends the VM after 30, 1.5, 500ms, 2m ...                        [never]
       --console WHERE       where the serial console goes: stdio, stderr, none or a file    [stdio; captured for CMD]

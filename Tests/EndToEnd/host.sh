@@ -87,7 +87,8 @@ test_cat_through_stdin() {
 }
 
 test_poweroff() {
-  vm --append 'quiet poweroff'
+  vm --append 'quiet echo=x poweroff'
+  is "output" "$(cat out)" x
   is "exit code" $code 0
   empty "standard error" err
 }
