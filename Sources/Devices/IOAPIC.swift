@@ -11,8 +11,10 @@ import System
 ///   the EOI, so there is nothing for Remote IRR to guard; kept as a state it would only block a pin for ever when the EOI is
 ///   not reported to user space.
 public final class IOAPIC: @unchecked Sendable {
-  /// Input pins, and so redirection entries.
+  /// Input pins of the chip, and so redirection entries.
   public static let pinCount = 24
+  /// Input pins of this one, as its version register tells. A kernel sets each of them up by some eight accesses.
+  public let pins: Int
   /// Bytes of guest physical memory that the register window occupies.
   public static let windowSize: UInt64 = 0x1000
 
@@ -47,8 +49,10 @@ public final class IOAPIC: @unchecked Sendable {
 
   /// An I/O APIC with every entry masked, that hands its interrupts to `sink`.
   /// - id: the APIC id that the MADT announces for it (4 bits).
-  public init(id: UInt8 = 0, sink: any MSISink) {
+  /// - pins: how many inputs it has, 1 to 24.
+  public init(id: UInt8 = 0, pins: Int = pinCount, sink: any MSISink) {
     self.id = id & 0xF
+    self.pins = min(max(pins, 1), Self.pinCount)
     self.sink = sink
   }
 
@@ -76,9 +80,9 @@ public final class IOAPIC: @unchecked Sendable {
     }
   }
 
-  /// A pulse on `pin`; a number outside 0..<24 is ignored.
+  /// A pulse on `pin`; a number outside 0..<`pins` is ignored.
   public func raise(pin: Int) {
-    guard pin >= 0, pin < Self.pinCount else { return }
+    guard pin >= 0, pin < pins else { return }
     let entry: UInt64? = lock.withLock {
       if entries[pin] & Entry.masked != 0 {
         remembered |= 1 << UInt32(pin)
@@ -95,7 +99,7 @@ public final class IOAPIC: @unchecked Sendable {
   private func readSelected() -> UInt32 {
     switch selected {
     case Register.id, Register.arbitration: return UInt32(id) << 24
-    case Register.version: return 0x20 | UInt32(Self.pinCount - 1) << 16
+    case Register.version: return 0x20 | UInt32(pins - 1) << 16
     default:
       guard let (pin, high) = entryIndex(selected) else { return 0 }
       return UInt32(truncatingIfNeeded: high ? entries[pin] >> 32 : entries[pin])
@@ -120,7 +124,7 @@ public final class IOAPIC: @unchecked Sendable {
   private func entryIndex(_ register: UInt8) -> (pin: Int, high: Bool)? {
     guard register >= Register.firstEntry else { return nil }
     let pin = Int(register - Register.firstEntry) / 2
-    return pin < Self.pinCount ? (pin, register & 1 != 0) : nil
+    return pin < pins ? (pin, register & 1 != 0) : nil
   }
 
   /// The entry as a message (SDM volume 3, 11.11.1 and 11.11.2). The lock is not held, so that the sink may take its time.

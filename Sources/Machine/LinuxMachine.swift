@@ -44,7 +44,8 @@ final class LinuxMachine {
     ram.markPrivate()
     control = try naming { () throws(SystemError) in try RunControl() }
     loop = try naming { () throws(SystemError) in try EventLoop() }
-    ioapic = IOAPIC(sink: vm)
+    // One device more than there are disks: the entropy device.
+    ioapic = IOAPIC(pins: Int(Layout.virtioGSI(configuration.disks.count + 1)), sink: vm)
     self.vm = vm
     self.ram = ram
     try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") { () throws(KVMError) in
