@@ -34,12 +34,13 @@ func embeddedLibraries() -> String {
 /// The C library's headers differ by this: every module that sees them must see the same ones.
 let gnuSource: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
 
-let swift: [SwiftSetting] = [
-  .enableExperimentalFeature("Embedded", .when(configuration: .release)),
-  .enableExperimentalFeature("Lifetimes"),
-  .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
-  .strictMemorySafety(),
-] + gnuSource
+let swift: [SwiftSetting] =
+  [
+    .enableExperimentalFeature("Embedded", .when(configuration: .release)),
+    .enableExperimentalFeature("Lifetimes"),
+    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
+    .strictMemorySafety(),
+  ] + gnuSource
 
 let codecs = ["z", "bz2", "lzma", "lz4", "zstd"].map { LinkerSetting.linkedLibrary($0) }
 
@@ -50,7 +51,8 @@ let staticLink: [LinkerSetting] = [
       "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
       "-Xclang-linker", "-static", "-Xclang-linker", "-Wno-unused-command-line-argument",
       "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all", "-Xlinker", "--icf=all",
-      "-Xlinker", "--no-eh-frame-hdr", "-Xlinker", "-O2", "-Xlinker", "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
+      "-Xlinker", "--no-eh-frame-hdr", "-Xlinker", "-O2", "-Xlinker",
+      "-T\(Context.packageDirectory)/Sources/vmrun/Link/no-unwind.ld",
     ], .when(configuration: .release))
 ]
 
@@ -59,7 +61,8 @@ func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = n
 }
 
 func tests(_ room: String, _ more: [Target.Dependency] = []) -> Target {
-  .testTarget(name: room + "Tests", dependencies: [.byName(name: room), "TestSupport"] + more, swiftSettings: gnuSource)
+  .testTarget(
+    name: room + "Tests", dependencies: [.byName(name: room), "TestSupport"] + more, swiftSettings: gnuSource)
 }
 
 let package = Package(
@@ -115,7 +118,8 @@ let package = Package(
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"], path: "Tests/CommandLineTests",
+      name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"],
+      path: "Tests/CommandLineTests",
       swiftSettings: gnuSource),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),
   ],

@@ -16,7 +16,10 @@ final class PortBus: PortSpace, @unchecked Sendable {
   private let window: ChannelWindow?
   private let client: any PowerClient
 
-  init(console: Serial16550, doorbell: Serial16550?, channel: PayloadChannel?, window: ChannelWindow?, client: any PowerClient) {
+  init(
+    console: Serial16550, doorbell: Serial16550?, channel: PayloadChannel?, window: ChannelWindow?,
+    client: any PowerClient
+  ) {
     self.console = console
     self.doorbell = doorbell
     self.channel = channel
@@ -25,7 +28,9 @@ final class PortBus: PortSpace, @unchecked Sendable {
   }
 
   func write(port: UInt16, width: Int, _ bytes: Span<UInt8>) {
-    if let offset = Self.offset(port, Layout.com1, Serial16550.portCount) { return console.write(offset: offset, bytes) }
+    if let offset = Self.offset(port, Layout.com1, Serial16550.portCount) {
+      return console.write(offset: offset, bytes)
+    }
     if let channel, let offset = Self.offset(port, PayloadChannel.portBase, PayloadChannel.portCount) {
       return channel.write(offset: offset, bytes)
     }
@@ -48,7 +53,11 @@ final class PortBus: PortSpace, @unchecked Sendable {
       return doorbell.read(offset: offset, into: &bytes)
     }
     if let window, window.claims(port) { return window.read(port: port, into: &bytes) }
-    if PowerPorts.claims(port) { PowerPorts.read(port: port, into: &bytes) } else { LegacyPorts.read(port: port, into: &bytes) }
+    if PowerPorts.claims(port) {
+      PowerPorts.read(port: port, into: &bytes)
+    } else {
+      LegacyPorts.read(port: port, into: &bytes)
+    }
   }
 
   @inline(__always)
@@ -68,7 +77,9 @@ final class MemoryBus: MemorySpace, @unchecked Sendable {
   }
 
   func write(address: UInt64, width: Int, value: UInt64) {
-    if let (transport, offset) = transport(address) { return transport.write(offset: offset, width: width, value: value) }
+    if let (transport, offset) = transport(address) {
+      return transport.write(offset: offset, width: width, value: value)
+    }
     guard address >= Layout.ioapic, address - Layout.ioapic < Layout.ioapicSize else { return }
     let bytes = InlineArray<8, UInt8> { UInt8(truncatingIfNeeded: value >> (UInt64($0) * 8)) }
     ioapic.write(offset: address - Layout.ioapic, bytes.span.extracting(first: min(width, 8)))

@@ -60,7 +60,9 @@ final class ChannelWindow: @unchecked Sendable {
     case ChannelPort.windowSize: value = UInt32(Layout.channelWindowSize)
     default: value = fill()
     }
-    for index in bytes.indices { bytes[index] = index < 4 ? UInt8(truncatingIfNeeded: value >> (UInt32(index) * 8)) : 0 }
+    for index in bytes.indices {
+      bytes[index] = index < 4 ? UInt8(truncatingIfNeeded: value >> (UInt32(index) * 8)) : 0
+    }
   }
 
   private func fill() -> UInt32 {

@@ -89,7 +89,9 @@ final class CommandArchive {
   /// The command's configuration becomes the last member. Its size is settled by this.
   func add(_ configuration: CommandConfiguration) throws(MachineError) {
     let bytes = configuration.encoded()
-    guard bytes.count <= CommandConfiguration.sizeLimit else { throw MachineError("the command's arguments are too long") }
+    guard bytes.count <= CommandConfiguration.sizeLimit else {
+      throw MachineError("the command's arguments are too long")
+    }
     var header = Self.entry("vmrun/config", mode: UInt32(S_IFREG) | 0o600)
     header.size = UInt64(bytes.count)
     try add(header, .bytes(bytes))
@@ -126,7 +128,9 @@ final class CommandArchive {
   }
 
   /// A file that became shorter since its size was read is an error; of one that grew, the first part is taken.
-  private func fill(_ file: SharedFile, _ what: String, _ ram: GuestRAM, _ address: UInt64, _ count: Int) throws(MachineError) {
+  private func fill(_ file: SharedFile, _ what: String, _ ram: GuestRAM, _ address: UInt64, _ count: Int)
+    throws(MachineError)
+  {
     try naming(what) { () throws(GuestFileError) in
       try ram.fill(from: file.descriptor, offset: 0, to: GuestAddress(address), count: count)
     }

@@ -53,7 +53,8 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
     }
     return CommandConfiguration(
       arguments: command.arguments.map { Array($0.utf8) }, environment: command.environment.map { Array($0.utf8) },
-      workingDirectory: Array(command.workingDirectory.utf8), hostname: Array(command.hostname.utf8), userID: command.user,
+      workingDirectory: Array(command.workingDirectory.utf8), hostname: Array(command.hostname.utf8),
+      userID: command.user,
       groupID: command.group, hasTerminal: command.terminal, windowSize: size)
   }
 

@@ -32,7 +32,8 @@ enum Initrd {
       let address = Layout.initrdAddress(
         size: size, ramSize: ram.count, kernelEnd: kernel.plan.end, limit: kernel.header.initrdLimit)
     else {
-      throw MachineError("\(what) (\(size >> 20) MiB) does not fit beside the kernel in \(ram.count >> 20) MiB: give more --memory")
+      throw MachineError(
+        "\(what) (\(size >> 20) MiB) does not fit beside the kernel in \(ram.count >> 20) MiB: give more --memory")
     }
     return address
   }

@@ -22,10 +22,12 @@ enum KernelLoader {
       try naming("cannot load the kernel") { () throws(GuestFileError) in
         if shares, segment.isPageCongruent, segment.address & 4095 == 0 {
           let count = Int(segment.fileSize + 4095) & ~4095
-          try ram.mapFile(kernel.file, offset: Int64(segment.fileOffset), to: GuestAddress(segment.address), count: count)
+          try ram.mapFile(
+            kernel.file, offset: Int64(segment.fileOffset), to: GuestAddress(segment.address), count: count)
         } else {
           try ram.fill(
-            from: kernel.file, offset: Int64(segment.fileOffset), to: GuestAddress(segment.address), count: Int(segment.fileSize))
+            from: kernel.file, offset: Int64(segment.fileOffset), to: GuestAddress(segment.address),
+            count: Int(segment.fileSize))
         }
       }
     }

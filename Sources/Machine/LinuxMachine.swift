@@ -38,7 +38,8 @@ final class LinuxMachine {
     let vm = SharedVM(try naming { () throws(KVMError) in try kvm.createVM() })
     cpuid = try naming { () throws(KVMError) in try kvm.supportedCPUID() }
     timeline.end(.createVM)
-    let ram = try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") { () throws(SystemError) in
+    let ram = try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") {
+      () throws(SystemError) in
       try GuestRAM(count: memory, holeStart: Layout.holeStart, holeEnd: Layout.holeEnd)
     }
     ram.markPrivate()
@@ -51,7 +52,8 @@ final class LinuxMachine {
     try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") { () throws(KVMError) in
       for (slot, region) in ram.regions.enumerated() {
         try vm.vm.setMemory(
-          slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
+          slot: UInt32(slot), guestAddress: region.start.value, count: region.count,
+          hostAddress: ram.hostAddress(of: region))
       }
     }
     try naming { () throws(KVMError) in
@@ -81,7 +83,8 @@ final class LinuxMachine {
 
   /// Writes what the kernel finds in low memory, and creates the vCPUs.
   func makeProcessors(
-    kernel: borrowing PreparedKernel, initrd: Range<UInt64>, commandLine: KernelCommandLine, serialPorts: Int, ports: PortBus
+    kernel: borrowing PreparedKernel, initrd: Range<UInt64>, commandLine: KernelCommandLine, serialPorts: Int,
+    ports: PortBus
   ) throws(MachineError) -> Processors {
     let tables = ACPITables(
       cpuCount: Int(configuration.cpus),

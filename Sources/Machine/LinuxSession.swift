@@ -39,14 +39,16 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   }
 
   /// What is asked for, or what the command's root needs.
-  private static func memory(_ configuration: Configuration, _ archive: CommandArchive?) throws(MachineError) -> UInt64 {
+  private static func memory(_ configuration: Configuration, _ archive: CommandArchive?) throws(MachineError) -> UInt64
+  {
     guard let archive else { return configuration.memory ?? Configuration.linuxMemory }
     let step: UInt64 = 64 << 20
     let needed = (archive.neededMemory + step - 1) / step * step
     guard let memory = configuration.memory else { return max(Configuration.linuxMemory, needed) }
     guard memory >= archive.neededMemory else {
       throw MachineError(
-        "--memory \(memory >> 20)M is too little for the copy of --rootfs (\(archive.size >> 20) MiB): give at least \(needed >> 20)M")
+        "--memory \(memory >> 20)M is too little for the copy of --rootfs (\(archive.size >> 20) MiB): give at least \(needed >> 20)M"
+      )
     }
     return memory
   }
@@ -62,7 +64,9 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       link = nil
     }
     let link = link
-    switch configuration.console ?? (configuration.command == nil ? .stdio : configuration.verbose ? .standardError : .none) {
+    switch configuration.console
+      ?? (configuration.command == nil ? .stdio : configuration.verbose ? .standardError : .none)
+    {
     case .stdio: console = try naming { () throws(SystemError) in try OutputPump(inherited: 1, coalesce: true) }
     case .standardError:
       console = try naming { () throws(SystemError) in try OutputPump(inherited: 2, coalesce: true) }
@@ -83,7 +87,8 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     }
   }
 
-  private func run(_ kernel: borrowing PreparedKernel, _ archive: inout CommandArchive?) throws(MachineError) -> Outcome {
+  private func run(_ kernel: borrowing PreparedKernel, _ archive: inout CommandArchive?) throws(MachineError) -> Outcome
+  {
     try KernelLoader.load(kernel, pages: configuration.kernelPages, into: machine.ram)
     let initrd = try loadInitrd(kernel, archive)
     // What was noted about each file of the root is not needed for as long as the guest runs.
@@ -133,7 +138,9 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     }
   }
 
-  private func loadInitrd(_ kernel: borrowing PreparedKernel, _ archive: CommandArchive?) throws(MachineError) -> Range<UInt64> {
+  private func loadInitrd(_ kernel: borrowing PreparedKernel, _ archive: CommandArchive?) throws(MachineError) -> Range<
+    UInt64
+  > {
     guard let archive, let link else { return try Initrd.load(configuration.initrd, into: machine.ram, kernel: kernel) }
     try archive.add(link.configuration())
     let address = try Initrd.place(size: archive.size, ram: machine.ram, kernel: kernel, what: "the copy of --rootfs")
@@ -143,7 +150,8 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
 
   private func makePorts(_ serial: Serial16550) throws(MachineError) -> PortBus {
     guard let link else { return PortBus(console: serial, doorbell: nil, channel: nil, window: nil, client: self) }
-    let bell = Serial16550(interrupt: machine.ioapic.line(pin: Int(Layout.com2GSI)), output: ConsoleCapture(capacity: 1))
+    let bell = Serial16550(
+      interrupt: machine.ioapic.line(pin: Int(Layout.com2GSI)), output: ConsoleCapture(capacity: 1))
     let channel = link.makeChannel(doorbell: SerialDoorbell(bell))
     let window = try ChannelWindow(channel: channel, vm: machine.vm, slot: UInt32(machine.ram.regions.count))
     return PortBus(console: serial, doorbell: bell, channel: channel, window: window, client: self)
@@ -179,7 +187,8 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   private func explain(_ outcome: Outcome) -> Outcome {
     var outcome = outcome
     switch outcome {
-    case .reboot, .tripleFault, .hung: if let message = capture.panicMessage() { outcome = .panic(message: Self.advised(message)) }
+    case .reboot, .tripleFault, .hung:
+      if let message = capture.panicMessage() { outcome = .panic(message: Self.advised(message)) }
     default: break
     }
     let isUnheard = link.map { !$0.isGreeted } ?? false

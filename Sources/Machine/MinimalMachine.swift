@@ -62,14 +62,18 @@ final class MinimalMachine {
     let vm = try kvm.createVM()
     timeline.end(.createVM)
     let ram: GuestRAM
-    do { ram = try GuestRAM(count: size, holeStart: Layout.holeStart, holeEnd: Layout.holeEnd, hugePages: false) } catch {
+    do { ram = try GuestRAM(count: size, holeStart: Layout.holeStart, holeEnd: Layout.holeEnd, hugePages: false) } catch
+    {
       return .failure("cannot get \(size >> 20) MiB for the guest: \(error.errno); ask for less (--memory)")
     }
     for (slot, region) in ram.regions.enumerated() {
       do {
         try vm.setMemory(
-          slot: UInt32(slot), guestAddress: region.start.value, count: region.count, hostAddress: ram.hostAddress(of: region))
-      } catch { return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)") }
+          slot: UInt32(slot), guestAddress: region.start.value, count: region.count,
+          hostAddress: ram.hostAddress(of: region))
+      } catch {
+        return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)")
+      }
     }
     timeline.end(.memory)
     do { try load(into: ram) } catch { die("the built-in guest does not fit its memory: \(error)") }
@@ -157,7 +161,9 @@ final class MinimalMachine {
     var done = 0
     while done < bytes.count {
       // unsafe: done < bytes.count, so the rest lies inside the span.
-      let count = unsafe bytes.withUnsafeBytes { unsafe CLinux.write(output, $0.baseAddress?.advanced(by: done), $0.count - done) }
+      let count = unsafe bytes.withUnsafeBytes {
+        unsafe CLinux.write(output, $0.baseAddress?.advanced(by: done), $0.count - done)
+      }
       if count > 0 {
         done += count
       } else if Errno.current == .interrupted {

@@ -57,7 +57,8 @@ public enum Outcome: Sendable {
     case .panic(let message): return "the guest's kernel panicked: \(message) (exit code 122)"
     case .tripleFault: return "the guest's processor shut down after a triple fault (exit code 123)"
     case .hung(let message): return "the guest hangs: \(message) (exit code 120)"
-    case .timeout(let nanoseconds): return "the guest was still running after \(Duration.text(nanoseconds)); ended by --timeout (exit code 124)"
+    case .timeout(let nanoseconds):
+      return "the guest was still running after \(Duration.text(nanoseconds)); ended by --timeout (exit code 124)"
     case .escape: return "ended by the console's escape"
     case .signal(let number): return "ended by signal \(number)"
     case .failure(let message): return message

@@ -113,7 +113,9 @@ final class RootfsTree {
       target = [UInt8](repeating: 0, count: 4096)
       // unsafe: readlinkat writes at most the array's count.
       let length = unsafe name.withUnsafeBytes { name in
-        unsafe target.withUnsafeMutableBytes { unsafe clinux_readlinkat(folder.rawValue, name.baseAddress, $0.baseAddress, 4096) }
+        unsafe target.withUnsafeMutableBytes {
+          unsafe clinux_readlinkat(folder.rawValue, name.baseAddress, $0.baseAddress, 4096)
+        }
       }
       guard length >= 0, length < 4096 else { throw failure(path + [0]) }
       // A copy of its own size: the buffer's other bytes would stay with it.

@@ -83,7 +83,8 @@ final class VCPURunner: @unchecked Sendable {
         case .shutdown: control.finish(.tripleFault)
         case .systemEvent(let type): control.finish(Self.outcome(ofSystemEvent: type))
         case .endOfInterrupt: break  // every line is edge triggered: there is no level to look at again
-        case .other(let reason): control.finish(.failure("KVM_RUN returned exit reason \(reason), which vmrun does not know"))
+        case .other(let reason):
+          control.finish(.failure("KVM_RUN returned exit reason \(reason), which vmrun does not know"))
         }
       }
     } catch {

@@ -43,7 +43,8 @@ final class Watch: EventHandler {
 
   /// Adds its sources to the loop.
   func start() throws(SystemError) {
-    try loop.add(control.ended.descriptor.rawValue, events: EPOLLIN.rawValue, token: Source.ended.rawValue, handler: self)
+    try loop.add(
+      control.ended.descriptor.rawValue, events: EPOLLIN.rawValue, token: Source.ended.rawValue, handler: self)
     try loop.add(signals.descriptor.rawValue, events: EPOLLIN.rawValue, token: Source.signals.rawValue, handler: self)
     try loop.add(timeout.descriptor.rawValue, events: EPOLLIN.rawValue, token: Source.timeout.rawValue, handler: self)
     try loop.add(pulse.descriptor.rawValue, events: EPOLLIN.rawValue, token: Source.pulse.rawValue, handler: self)

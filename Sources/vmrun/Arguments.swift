@@ -39,7 +39,8 @@ struct ArgumentParser {
         break
       }
       guard word.utf8.first == UInt8(ascii: "-"), word != "-" else {
-        throw UsageError("'\(word)' is not an option; a command comes behind '--': vmrun --kernel FILE --rootfs DIR -- \(word)")
+        throw UsageError(
+          "'\(word)' is not an option; a command comes behind '--': vmrun --kernel FILE --rootfs DIR -- \(word)")
       }
       let (name, attached) = Self.split(word)
       switch name {
@@ -114,7 +115,8 @@ struct ArgumentParser {
     if let command {
       guard !command.isEmpty else { throw UsageError("a command is missing behind '--'") }
       guard let rootfs else {
-        throw UsageError("a command needs a root directory for the guest: --rootfs DIR (the directory is copied, never changed)")
+        throw UsageError(
+          "a command needs a root directory for the guest: --rootfs DIR (the directory is copied, never changed)")
       }
       guard configuration.kernel != nil else {
         throw UsageError("a command needs a Linux kernel: --kernel FILE (a bzImage, for example /boot/vmlinuz-*)")
@@ -135,7 +137,9 @@ struct ArgumentParser {
   private static func check(_ configuration: Configuration) throws(UsageError) {
     if configuration.kernel == nil {
       if configuration.initrd != nil { throw UsageError("--initrd needs --kernel FILE: the built-in guest takes none") }
-      if !configuration.disks.isEmpty { throw UsageError("--disk needs --kernel FILE: the built-in guest has no drivers") }
+      if !configuration.disks.isEmpty {
+        throw UsageError("--disk needs --kernel FILE: the built-in guest has no drivers")
+      }
       if configuration.cpus != 1 { throw UsageError("--cpus needs --kernel FILE: the built-in guest runs on one") }
     } else if let memory = configuration.memory, memory < Configuration.leastLinuxMemory {
       throw UsageError("--memory is below 64M, the least for a Linux kernel (Debian's need 80M)")
@@ -147,7 +151,8 @@ struct ArgumentParser {
       throw UsageError("at most \(Configuration.mostDisks) disks can be attached")
     }
     if configuration.command != nil, configuration.console == .stdio {
-      throw UsageError("--console stdio would mix the kernel's log with the command's output; use stderr, none or a file")
+      throw UsageError(
+        "--console stdio would mix the kernel's log with the command's output; use stderr, none or a file")
     }
   }
 
@@ -161,7 +166,9 @@ struct ArgumentParser {
 
   /// "--name=value" in two, "--name" alone otherwise.
   private static func split(_ word: String) -> (name: String, value: String?) {
-    guard word.utf8.starts(with: "--".utf8), let equals = word.utf8.firstIndex(of: UInt8(ascii: "=")) else { return (word, nil) }
+    guard word.utf8.starts(with: "--".utf8), let equals = word.utf8.firstIndex(of: UInt8(ascii: "=")) else {
+      return (word, nil)
+    }
     return (String(word[..<equals]), String(word[word.utf8.index(after: equals)...]))
   }
 
@@ -205,7 +212,9 @@ struct ArgumentParser {
     default: throw UsageError("\(name) \(text): expected a number and a unit, for example 64M, 512M or 2G")
     }
     guard digits.isEmpty || number != nil else { throw UsageError("\(name) \(text): more than a machine can address") }
-    guard let number, number > 0 else { throw UsageError("\(name) \(text): expected more than nothing, for example 256M") }
+    guard let number, number > 0 else {
+      throw UsageError("\(name) \(text): expected more than nothing, for example 256M")
+    }
     let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
     guard !overflow, bytes <= 1 << 46 else { throw UsageError("\(name) \(text): more than a machine can address") }
     guard bytes & 4095 == 0 else { throw UsageError("\(name) \(text): must be a multiple of 4K") }
@@ -292,14 +301,17 @@ struct ArgumentParser {
       throw UsageError("--user \(text): expected numbers: UID or UID:GID")
     }
     guard parts.count == 2 else { return (user, 0) }
-    guard let group = UInt32(String(parts[1])) else { throw UsageError("--user \(text): expected numbers: UID or UID:GID") }
+    guard let group = UInt32(String(parts[1])) else {
+      throw UsageError("--user \(text): expected numbers: UID or UID:GID")
+    }
     return (user, group)
   }
 
   // MARK: Help for a slip
 
   static let options = [
-    "--kernel", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--kernel-pages", "--console", "--disk", "--rootfs", "--env",
+    "--kernel", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--kernel-pages", "--console",
+    "--disk", "--rootfs", "--env",
     "--workdir", "--hostname", "--user", "--tty", "--timings", "--verbose", "--quiet", "--help", "--version",
   ]
 

@@ -18,7 +18,9 @@ enum Environment {
 @c(vmrun_main)
 public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
   // unsafe: the kernel passes at least the program's name.
-  if getpid() == 1, let name = unsafe argv[0], unsafe String(cString: name) == CommandConfiguration.initPath { guestInitMain() }
+  if getpid() == 1, let name = unsafe argv[0], unsafe String(cString: name) == CommandConfiguration.initPath {
+    guestInitMain()
+  }
   let timeline = Timeline()
   var words: [String] = []
   for index in 1..<max(1, Int(argc)) {

@@ -6,7 +6,9 @@ enum TimingsReport {
   static func table(_ timeline: Timeline) -> String {
     var text = "phase              took     at (ms)\n"
     for row in timeline.waterfall {
-      text += pad(row.phase.name, 12) + pad(milliseconds(row.length), 11, left: true) + pad(milliseconds(row.end), 12, left: true) + "\n"
+      text +=
+        pad(row.phase.name, 12) + pad(milliseconds(row.length), 11, left: true)
+        + pad(milliseconds(row.end), 12, left: true) + "\n"
     }
     return text
   }
@@ -18,7 +20,8 @@ enum TimingsReport {
       if !phases.isEmpty { phases += "," }
       phases += "{\"phase\":\"\(row.phase.name)\",\"took_ns\":\(row.length),\"end_ns\":\(row.end)}"
     }
-    return "{\"clock\":\"CLOCK_MONOTONIC\",\"start_ns\":\(timeline.start),\"exit_code\":\(exitCode),\"phases\":[\(phases)]}\n"
+    return
+      "{\"clock\":\"CLOCK_MONOTONIC\",\"start_ns\":\(timeline.start),\"exit_code\":\(exitCode),\"phases\":[\(phases)]}\n"
   }
 
   private static func milliseconds(_ nanoseconds: UInt64) -> String {
