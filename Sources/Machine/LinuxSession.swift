@@ -30,6 +30,7 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     clinux_ignore_signal(SIGPIPE)
     let kernel = try KernelLoader.prepare(path: configuration.kernel ?? "", mode: configuration.boot)
     if let warning = kernel.warning, !configuration.quiet { Log.message(warning) }
+    timeline.end(.kernelFile)
     var archive: CommandArchive?
     if let command = configuration.command { archive = try CommandArchive(command) }
     let memory = try memory(configuration, archive)

@@ -5,12 +5,13 @@ import System
 public final class Timeline: @unchecked Sendable {
   /// The phases of a start, in the order in which they are normally reached.
   public enum Phase: Int, CaseIterable, Sendable {
-    case parse, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte, exit, teardown
+    case parse, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte, exit, teardown
 
     /// The name in tables and JSON.
     public var name: String {
       switch self {
       case .parse: return "parse"
+      case .kernelFile: return "kernel file"
       case .openKVM: return "open KVM"
       case .createVM: return "create VM"
       case .memory: return "memory"
@@ -28,7 +29,7 @@ public final class Timeline: @unchecked Sendable {
 
   /// When vmrun's main was entered.
   public let start: UInt64
-  private var ends = InlineArray<12, UInt64>(repeating: 0)
+  private var ends = InlineArray<13, UInt64>(repeating: 0)
 
   /// A timeline that starts now.
   public init() { start = Clock.now() }
