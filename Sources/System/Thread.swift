@@ -27,8 +27,7 @@ public struct Thread: ~Copyable {
 
   /// Waits until the body has returned.
   public consuming func join() {
-    // unsafe: the handle is joined or detached exactly once, since both consume it.
-    _ = unsafe pthread_join(handle, nil)
+    _ = pthread_join(handle, nil)
     discard self
   }
 
