@@ -45,7 +45,8 @@ import Testing
     #expect(configuration.boot == .direct && configuration.console == .standardError)
     #expect(
       configuration.disks == [
-        .init(path: "a.img", readOnly: false), .init(path: "b,img", readOnly: true), .init(path: "c.img", readOnly: false),
+        .init(path: "a.img", readOnly: false), .init(path: "b,img", readOnly: true),
+        .init(path: "c.img", readOnly: false),
       ])
     #expect(configuration.verbose && configuration.quiet)
   }
@@ -70,7 +71,9 @@ import Testing
     #expect(try parse(["--console", text]).console == expected)
   }
 
-  @Test(arguments: [(["-h"], "help"), (["--help", "--nonsense"], "help"), (["-V"], "version"), (["--version"], "version")])
+  @Test(arguments: [
+    (["-h"], "help"), (["--help", "--nonsense"], "help"), (["-V"], "version"), (["--version"], "version"),
+  ])
   func helpAndVersion(words: [String], expected: String) { #expect(text(words) == expected) }
 
   @Test func helpKnowsEveryOption() {
@@ -90,17 +93,20 @@ import Testing
     #expect(timings == (format == "json" ? .json : .table))
   }
 
-  @Test(arguments: [
-    ("4K", 4096), ("4KiB", 4096), ("2048k", 2 << 20), ("64M", 64 << 20), ("64m", 64 << 20), ("64MiB", 64 << 20),
-    ("3G", 3 << 30), ("1T", 1 << 40), ("64T", 1 << 46), ("00064M", 64 << 20),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("4K", 4096), ("4KiB", 4096), ("2048k", 2 << 20), ("64M", 64 << 20), ("64m", 64 << 20), ("64MiB", 64 << 20),
+      ("3G", 3 << 30), ("1T", 1 << 40), ("64T", 1 << 46), ("00064M", 64 << 20),
+    ] as [(String, UInt64)])
   func sizes(text: String, expected: UInt64) throws {
     #expect(try ArgumentParser.size("--memory", text) == expected)
   }
 
   @Test(arguments: [
-    ("", "expected a number and a unit"), ("M", "more than nothing"), ("0M", "more than nothing"), ("64", "64M for MiB"),
-    ("64MB", "a number and a unit"), ("-1M", "a number and a unit"), ("1.5G", "a number and a unit"), (" 1M", "a number and a unit"),
+    ("", "expected a number and a unit"), ("M", "more than nothing"), ("0M", "more than nothing"),
+    ("64", "64M for MiB"),
+    ("64MB", "a number and a unit"), ("-1M", "a number and a unit"), ("1.5G", "a number and a unit"),
+    (" 1M", "a number and a unit"),
     ("1K", "a multiple of 4K"), ("65T", "more than a machine"), ("18446744073709551615T", "more than a machine"),
     ("99999999999999999999G", "more than a machine"), ("٣M", "a number and a unit"),
   ])
@@ -111,11 +117,14 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ("30", 30_000_000_000), ("1.5", 1_500_000_000), ("1.5s", 1_500_000_000), ("500ms", 500_000_000), ("0.5ms", 500_000),
-    ("1500ms", 1_500_000_000), ("2m", 120_000_000_000), ("0.5m", 30_000_000_000), ("1h", 3_600_000_000_000), (".5", 500_000_000),
-    ("5.", 5_000_000_000), ("0.000000001", 1), ("4294967295", 4_294_967_295_000_000_000),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("30", 30_000_000_000), ("1.5", 1_500_000_000), ("1.5s", 1_500_000_000), ("500ms", 500_000_000),
+      ("0.5ms", 500_000),
+      ("1500ms", 1_500_000_000), ("2m", 120_000_000_000), ("0.5m", 30_000_000_000), ("1h", 3_600_000_000_000),
+      (".5", 500_000_000),
+      ("5.", 5_000_000_000), ("0.000000001", 1), ("4294967295", 4_294_967_295_000_000_000),
+    ] as [(String, UInt64)])
   func durations(text: String, expected: UInt64) throws {
     #expect(try ArgumentParser.duration("--timeout", text) == expected)
   }
@@ -204,14 +213,16 @@ import Testing
     let table = TimingsReport.table(timeline)
     #expect(table.split(separator: "\n").count == 3 && table.contains("open KVM"))
     let json = TimingsReport.json(timeline, exitCode: 7)
-    #expect(json.hasPrefix("{\"clock\":\"CLOCK_MONOTONIC\"") && json.contains("\"exit_code\":7") && json.hasSuffix("}]}\n"))
+    #expect(
+      json.hasPrefix("{\"clock\":\"CLOCK_MONOTONIC\"") && json.contains("\"exit_code\":7") && json.hasSuffix("}]}\n"))
   }
 
   /// Whatever is typed, there is an answer: no word makes the parser trap.
   @Test(arguments: 1...8 as ClosedRange<UInt64>) func randomWords(seed: UInt64) {
     var random = SeededRandom(seed: seed)
     let values = [
-      "", "=", "--", "-", "64M", "1.5", "a=b", "0", "18446744073709551615", "99999999999999999999T", "7:8", ",ro", "/x", "é", "\u{0}",
+      "", "=", "--", "-", "64M", "1.5", "a=b", "0", "18446744073709551615", "99999999999999999999T", "7:8", ",ro", "/x",
+      "é", "\u{0}",
       "json", "stdio", "-1", "ms", "🙂", "--=", "--kernel", "4294967296h",
     ]
     for _ in 0..<5000 {
@@ -225,7 +236,9 @@ import Testing
         case 2: words.append(value)
         default:
           var bytes = Array((option + value).utf8)
-          for _ in 0..<3 where !bytes.isEmpty { bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next()) }
+          for _ in 0..<3 where !bytes.isEmpty {
+            bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next())
+          }
           words.append(String(decoding: bytes, as: UTF8.self))
         }
       }

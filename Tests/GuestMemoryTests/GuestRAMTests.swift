@@ -15,14 +15,15 @@ private func ram(_ count: UInt64, hole: Range<UInt64> = holeStart..<holeEnd) thr
 private func small() throws -> GuestRAM { try ram(0x5000, hole: 0x3000..<0x10000) }
 
 @Suite struct GuestRAMTests {
-  @Test(arguments: [
-    (1 << 20, [(0, 1 << 20, 0)]),
-    (holeStart - 4096, [(0, holeStart - 4096, 0)]),
-    (holeStart, [(0, holeStart, 0)]),
-    (holeStart + 4096, [(0, holeStart, 0), (holeEnd, 4096, holeStart)]),
-    (holeEnd, [(0, holeStart, 0), (holeEnd, 1 << 30, holeStart)]),
-    (6 << 30, [(0, holeStart, 0), (holeEnd, 3 << 30, holeStart)]),
-  ] as [(UInt64, [(UInt64, UInt64, UInt64)])])
+  @Test(
+    arguments: [
+      (1 << 20, [(0, 1 << 20, 0)]),
+      (holeStart - 4096, [(0, holeStart - 4096, 0)]),
+      (holeStart, [(0, holeStart, 0)]),
+      (holeStart + 4096, [(0, holeStart, 0), (holeEnd, 4096, holeStart)]),
+      (holeEnd, [(0, holeStart, 0), (holeEnd, 1 << 30, holeStart)]),
+      (6 << 30, [(0, holeStart, 0), (holeEnd, 3 << 30, holeStart)]),
+    ] as [(UInt64, [(UInt64, UInt64, UInt64)])])
   func ramSkipsTheHole(count: UInt64, expected: [(UInt64, UInt64, UInt64)]) throws {
     let ram = try ram(count)
     #expect(ram.count == count)
@@ -54,12 +55,13 @@ private func small() throws -> GuestRAM { try ram(0x5000, hole: 0x3000..<0x10000
     #expect(throws: SystemError.self) { _ = try GuestRAM(count: 8192, holeStart: 8192, holeEnd: 4096) }
   }
 
-  @Test(arguments: [
-    (0, 0, true), (0, 0x3000, true), (0, 0x3001, false), (0x2FFF, 1, true), (0x2FFF, 2, false), (0x3000, 0, true),
-    (0x3001, 0, false), (0x3000, 1, false), (0xFFFF, 0, false), (0xFFFF, 1, false), (0x10000, 0x2000, true),
-    (0x10000, 0x2001, false), (0x12000, 0, true), (0x12001, 0, false), (.max, 0, false), (.max, 1, false),
-    (0x2FFF, .max, false), (1, .max, false), (0x10000, .max - 0xFFFF, false),
-  ] as [(UInt64, UInt64, Bool)])
+  @Test(
+    arguments: [
+      (0, 0, true), (0, 0x3000, true), (0, 0x3001, false), (0x2FFF, 1, true), (0x2FFF, 2, false), (0x3000, 0, true),
+      (0x3001, 0, false), (0x3000, 1, false), (0xFFFF, 0, false), (0xFFFF, 1, false), (0x10000, 0x2000, true),
+      (0x10000, 0x2001, false), (0x12000, 0, true), (0x12001, 0, false), (.max, 0, false), (.max, 1, false),
+      (0x2FFF, .max, false), (1, .max, false), (0x10000, .max - 0xFFFF, false),
+    ] as [(UInt64, UInt64, Bool)])
   func accessesLieInOneRegion(address: UInt64, count: UInt64, expected: Bool) throws {
     #expect(try small().contains(GuestAddress(address), count: count) == expected)
   }
@@ -151,7 +153,9 @@ private func small() throws -> GuestRAM { try ram(0x5000, hole: 0x3000..<0x10000
         let value = random.next()
         let fits = inside(address, 8)
         #expect(((try? ram.store64(GuestAddress(address), value)) != nil) == fits)
-        if fits { for index in 0..<8 { model[address + UInt64(index)] = UInt8(truncatingIfNeeded: value >> (index * 8)) } }
+        if fits {
+          for index in 0..<8 { model[address + UInt64(index)] = UInt8(truncatingIfNeeded: value >> (index * 8)) }
+        }
       default:
         let expected = valid ? (0..<count).map { model[address + UInt64($0)] ?? 0 } : nil
         #expect((try? ram.read(GuestAddress(address), count: count)) == expected)
@@ -211,8 +215,11 @@ private func small() throws -> GuestRAM { try ram(0x5000, hole: 0x3000..<0x10000
     #expect(try file.bytes().allSatisfy { $0 == 0xAA })
   }
 
-  @Test(arguments: [(0, 0x800, 4096), (100, 0x1000, 4096), (0, 0x2000, 8192), (0, 0x3000, 4096), (0, 0x1000, -4096),
-    (0, 0x1000, 100), (-4096, 0x1000, 4096), (0, 0x1000, 0)] as [(Int64, UInt64, Int)])
+  @Test(
+    arguments: [
+      (0, 0x800, 4096), (100, 0x1000, 4096), (0, 0x2000, 8192), (0, 0x3000, 4096), (0, 0x1000, -4096),
+      (0, 0x1000, 100), (-4096, 0x1000, 4096), (0, 0x1000, 0),
+    ] as [(Int64, UInt64, Int)])
   func badMappingsAreErrors(offset: Int64, address: UInt64, count: Int) throws {
     let ram = try small()
     let descriptor = try open(TemporaryFile([UInt8](repeating: 0xAA, count: 16384)))

@@ -36,7 +36,8 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
       Leaf(0, 0, 0x1F, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),
       Leaf(1, 0, 0x000C_06F2, 0x0510_0800, 0x0000_0001, 0x0000_0010),
       Leaf(4, 0, 0xFC00_4121, 0x02C0_003F, 0x3F, 0), Leaf(4, 1, 0xFC00_4122, 0x01C0_003F, 0x3F, 0),
-      Leaf(4, 2, 0xFC00_4143, 0x03C0_003F, 0x7FF, 0), Leaf(4, 3, 0xFC1F_C163, 0x03C0_003F, 0xFFFF, 4), Leaf(4, 4, 0, 0, 0, 0),
+      Leaf(4, 2, 0xFC00_4143, 0x03C0_003F, 0x7FF, 0), Leaf(4, 3, 0xFC1F_C163, 0x03C0_003F, 0xFFFF, 4),
+      Leaf(4, 4, 0, 0, 0, 0),
       Leaf(0xB, 0, 1, 2, 0x100, 5), Leaf(0xB, 1, 4, 16, 0x201, 5), Leaf(0xB, 2, 0, 0, 2, 5),
     ])
     CPUIDPolicy.apply(to: table, apicID: 2, count: 3, tscDeadline: true)
@@ -45,7 +46,8 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
         Leaf(0, 0, 0x1F, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),
         Leaf(1, 0, 0x000C_06F2, 0x0203_0800, 0x8100_0001, 0x1000_0010),
         Leaf(4, 0, 0x0800_0121, 0x02C0_003F, 0x3F, 0), Leaf(4, 1, 0x0800_0122, 0x01C0_003F, 0x3F, 0),
-        Leaf(4, 2, 0x0800_0143, 0x03C0_003F, 0x7FF, 0), Leaf(4, 3, 0x0800_8163, 0x03C0_003F, 0xFFFF, 4), Leaf(4, 4, 0, 0, 0, 0),
+        Leaf(4, 2, 0x0800_0143, 0x03C0_003F, 0x7FF, 0), Leaf(4, 3, 0x0800_8163, 0x03C0_003F, 0xFFFF, 4),
+        Leaf(4, 4, 0, 0, 0, 0),
         Leaf(0xB, 0, 0, 1, 0x100, 2), Leaf(0xB, 1, 2, 3, 0x201, 2), Leaf(0xB, 2, 0, 0, 2, 2),
       ])
     // The table is used for one vCPU after the other: nothing of the last one stays.
@@ -62,7 +64,8 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
       Leaf(1, 0, 0x00B0_0F20, 0x0720_0800, 0x8000_0001, 0x1000_0010),
       Leaf(0xB, 0, 0, 0, 0, 0),
       Leaf(0x8000_0008, 0, 0x0030_3934, 0x1234_5678, 0x0001_501F, 0x9),
-      Leaf(0x8000_001D, 0, 0x0000_4121, 0x02C0_003F, 0x3F, 0), Leaf(0x8000_001D, 3, 0x0003_C163, 0x03C0_003F, 0x7FFF, 1),
+      Leaf(0x8000_001D, 0, 0x0000_4121, 0x02C0_003F, 0x3F, 0),
+      Leaf(0x8000_001D, 3, 0x0003_C163, 0x03C0_003F, 0x7FFF, 1),
       Leaf(0x8000_001D, 4, 0, 0, 0, 0),
       Leaf(0x8000_001E, 0, 7, 0x0103, 0x0101, 0x55),
     ])
@@ -72,7 +75,8 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
         Leaf(1, 0, 0x00B0_0F20, 0x0104_0800, 0x8000_0001, 0x1000_0010),
         Leaf(0xB, 0, 0, 1, 0x100, 1),
         Leaf(0x8000_0008, 0, 0x0030_3934, 0x1234_5678, 0x0001_2003, 0x9),
-        Leaf(0x8000_001D, 0, 0x0000_0121, 0x02C0_003F, 0x3F, 0), Leaf(0x8000_001D, 3, 0x0000_C163, 0x03C0_003F, 0x7FFF, 1),
+        Leaf(0x8000_001D, 0, 0x0000_0121, 0x02C0_003F, 0x3F, 0),
+        Leaf(0x8000_001D, 3, 0x0000_C163, 0x03C0_003F, 0x7FFF, 1),
         Leaf(0x8000_001D, 4, 0, 0, 0, 0),
         Leaf(0x8000_001E, 0, 1, 1, 0, 0x55),
         Leaf(0xB, 1, 2, 4, 0x201, 1), Leaf(0xB, 2, 0, 0, 2, 1),
@@ -86,7 +90,9 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
     #expect(leaves(table) == [Leaf(0, 0, 4, 1, 2, 3), Leaf(1, 0, 0, 0x0002_0000, 0x8000_0000, 0x1000_0000)])
   }
 
-  @Test(arguments: [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (128, 7), (129, 8), (255, 8)] as [(UInt32, UInt32)])
+  @Test(
+    arguments: [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (128, 7), (129, 8), (255, 8)]
+      as [(UInt32, UInt32)])
   func shifts(count: UInt32, expected: UInt32) { #expect(CPUIDPolicy.coreShift(count) == expected) }
 
   /// Large machines overflow none of the fields.
@@ -102,7 +108,10 @@ private func leaves(_ table: CPUIDTable) -> [Leaf] {
 
   @Test func minimalNamesKVMAndHidesWhatNeedsMore() {
     let table = CPUIDPolicy.minimal()
-    #expect(leaves(table).map(\.function) == [0, 1, 0x4000_0000, 0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003, 0x8000_0004])
+    #expect(
+      leaves(table).map(\.function) == [
+        0, 1, 0x4000_0000, 0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003, 0x8000_0004,
+      ])
     #expect(table[0].eax == 1 && table[3].eax == 0x8000_0004)
     #expect(table[1].ecx >> 31 == 1 && table[1].ecx >> 27 & 1 == 0 && table[1].ebx >> 16 == 1)
   }

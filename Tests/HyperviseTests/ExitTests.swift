@@ -135,7 +135,8 @@ extension OnKVM {
       let extra = try GuestRAM(count: 4096, holeStart: 1 << 30, holeEnd: 1 << 30, hugePages: false)
       try extra.store8(GuestAddress(0), 0x77)
       try guest.vm.setMemory(
-        slot: 1, guestAddress: TinyGuest.deviceAddress, count: 4096, hostAddress: extra.hostAddress(of: extra.regions[0]),
+        slot: 1, guestAddress: TinyGuest.deviceAddress, count: 4096,
+        hostAddress: extra.hostAddress(of: extra.regions[0]),
         readOnly: true)
       #expect(try guest.run() == .mmioWrite(address: TinyGuest.deviceAddress, width: 1, value: 0x77))
       #expect(try guest.run() == .halt)

@@ -52,24 +52,28 @@ import Testing
   }
 
   /// Each says what is wrong and what to type next.
-  @Test(arguments: [
-    (.absent(path: "/dev/kvm"), ["/dev/kvm is not there", "modprobe kvm_intel", "--device /dev/kvm"]),
-    (.notPermitted(path: "/dev/kvm"), ["permission denied", "usermod -aG kvm \"$USER\"", "KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0660\""]),
-    (.busy(path: "/dev/kvm"), ["/dev/kvm is busy", "VirtualBox or VMware", "Stop it and try again"]),
-    (.open(path: "/dev/kvm", .ioError), ["cannot open /dev/kvm: Input/output error"]),
-    (.apiVersion(path: "/dev/null", -1), ["/dev/null does not answer as KVM does", "10, 232"]),
-    (.apiVersion(path: "/dev/kvm", 11), ["API version 11, vmrun needs 12"]),
-    (.missingCapability("KVM_CAP_SPLIT_IRQCHIP"), ["lacks KVM_CAP_SPLIT_IRQCHIP", "newer host kernel"]),
-    (.call("KVM_CREATE_VM", .noMemory), ["KVM_CREATE_VM: Cannot allocate memory", "--memory"]),
-    (.call("KVM_CREATE_VM", .invalid), ["KVM_CREATE_VM: Invalid argument"]),
-    (.runStuck(.noMemory, attempts: 1001), ["KVM_RUN failed 1001 times in a row", "dmesg"]),
-    (.entryRefused(reason: 0x8000_0021), ["refused to enter the guest", "0x80000021", "dmesg"]),
-    (
-      .cannotRunGuest(suberror: 1, instructionPointer: 0xFFF0, code: "0f 01"),
-      ["suberror 1", "guest address 0xfff0, instruction bytes 0f 01", "kvm_intel or kvm_amd"]
-    ),
-    (.cannotRunGuest(suberror: 3, instructionPointer: 0, code: ""), ["guest address 0x0. A KVM without"]),
-  ] as [(KVMError, [String])])
+  @Test(
+    arguments: [
+      (.absent(path: "/dev/kvm"), ["/dev/kvm is not there", "modprobe kvm_intel", "--device /dev/kvm"]),
+      (
+        .notPermitted(path: "/dev/kvm"),
+        ["permission denied", "usermod -aG kvm \"$USER\"", "KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0660\""]
+      ),
+      (.busy(path: "/dev/kvm"), ["/dev/kvm is busy", "VirtualBox or VMware", "Stop it and try again"]),
+      (.open(path: "/dev/kvm", .ioError), ["cannot open /dev/kvm: Input/output error"]),
+      (.apiVersion(path: "/dev/null", -1), ["/dev/null does not answer as KVM does", "10, 232"]),
+      (.apiVersion(path: "/dev/kvm", 11), ["API version 11, vmrun needs 12"]),
+      (.missingCapability("KVM_CAP_SPLIT_IRQCHIP"), ["lacks KVM_CAP_SPLIT_IRQCHIP", "newer host kernel"]),
+      (.call("KVM_CREATE_VM", .noMemory), ["KVM_CREATE_VM: Cannot allocate memory", "--memory"]),
+      (.call("KVM_CREATE_VM", .invalid), ["KVM_CREATE_VM: Invalid argument"]),
+      (.runStuck(.noMemory, attempts: 1001), ["KVM_RUN failed 1001 times in a row", "dmesg"]),
+      (.entryRefused(reason: 0x8000_0021), ["refused to enter the guest", "0x80000021", "dmesg"]),
+      (
+        .cannotRunGuest(suberror: 1, instructionPointer: 0xFFF0, code: "0f 01"),
+        ["suberror 1", "guest address 0xfff0, instruction bytes 0f 01", "kvm_intel or kvm_amd"]
+      ),
+      (.cannotRunGuest(suberror: 3, instructionPointer: 0, code: ""), ["guest address 0x0. A KVM without"]),
+    ] as [(KVMError, [String])])
   func everyErrorSaysWhatToDo(error: KVMError, parts: [String]) {
     for part in parts { #expect(error.description.contains(part), "\(error.description)") }
     #expect(!error.description.contains("\n"))
@@ -93,7 +97,7 @@ import Testing
     var retry = RunRetry()
     var paused: UInt32 = 0
     for _ in 0..<RunRetry.patience {
-      guard case .again(let microseconds) = retry.step(after: errno) else { 
+      guard case .again(let microseconds) = retry.step(after: errno) else {
         Issue.record("gave up early")
         return
       }

@@ -113,8 +113,9 @@ extension OnKVM {
         #expect(read[2] & ~kept == entry.ecx & ~kept && read[3] & ~(1 << 9) == entry.edx & ~(1 << 9))
       }
       let signature = try ask(guest, 0x4000_0000)
-      #expect(signature[1...].flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
-        == Array("KVMKVMKVM\0\0\0".utf8))
+      #expect(
+        signature[1...].flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+          == Array("KVMKVMKVM\0\0\0".utf8))
     }
 
     @Test(arguments: [1, 2, 3, 4] as [UInt32]) func everyProcessorReadsItsOwnPlace(count: UInt32) throws {
@@ -149,7 +150,9 @@ extension OnKVM {
       try guest.enableAPIC()
       #expect(try guest.apicRegister(0xF0) == 0x1FF)
       let event = try EventFD()
-      try guest.vm.setRoutes([.init(gsi: 5, address: 0xFEE0_0000, data: 0x41), .init(gsi: 6, address: 0xFEE0_0000, data: 0x52)])
+      try guest.vm.setRoutes([
+        .init(gsi: 5, address: 0xFEE0_0000, data: 0x41), .init(gsi: 6, address: 0xFEE0_0000, data: 0x52),
+      ])
       try guest.vm.setIRQFD(event, gsi: 5)
       #expect(try !guest.isPending(0x41))
       event.signal()
@@ -228,7 +231,8 @@ extension OnKVM {
       }
       // Two slots at one place.
       #expect(throws: KVMError.call("KVM_SET_USER_MEMORY_REGION", .exists)) {
-        try guest.vm.setMemory(slot: 2, guestAddress: 0, count: 4096, hostAddress: guest.ram.hostAddress(of: guest.ram.regions[0]))
+        try guest.vm.setMemory(
+          slot: 2, guestAddress: 0, count: 4096, hostAddress: guest.ram.hostAddress(of: guest.ram.regions[0]))
       }
       try guest.vm.setMemory(slot: 0, guestAddress: 0, count: 0, hostAddress: 0)
     }

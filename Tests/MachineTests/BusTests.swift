@@ -38,7 +38,9 @@ private final class Messages: MSISink, @unchecked Sendable {
   func deliver(address: UInt64, data: UInt32) { delivered.append(data) }
 }
 
-private func write(_ bus: PortBus, _ port: UInt16, _ bytes: [UInt8]) { bus.write(port: port, width: bytes.count, bytes.span) }
+private func write(_ bus: PortBus, _ port: UInt16, _ bytes: [UInt8]) {
+  bus.write(port: port, width: bytes.count, bytes.span)
+}
 
 private func read(_ bus: PortBus, _ port: UInt16, _ count: Int = 1) -> [UInt8] {
   var bytes = [UInt8](repeating: 0x5A, count: count)
@@ -52,7 +54,8 @@ private func read(_ bus: PortBus, _ port: UInt16, _ count: Int = 1) -> [UInt8] {
     let (console, doorbell, output, errors, client) = (Sink(), Sink(), Sink(), Sink(), Client())
     let channel = PayloadChannel(output: output, errors: errors, doorbell: Bell(), client: client)
     let bus = PortBus(
-      console: Serial16550(interrupt: Line(), output: console), doorbell: Serial16550(interrupt: Line(), output: doorbell),
+      console: Serial16550(interrupt: Line(), output: console),
+      doorbell: Serial16550(interrupt: Line(), output: doorbell),
       channel: channel, window: nil, client: client)
     write(bus, 0x3F8, [0x41])
     write(bus, 0x2F8, [0x42])
@@ -121,7 +124,8 @@ private func read(_ bus: PortBus, _ port: UInt16, _ count: Int = 1) -> [UInt8] {
     bus.write(address: Layout.ioapic, width: 4, value: 1)
     #expect(bus.read(address: Layout.ioapic + 0x10, width: 4) >> 16 & 0xFF == 23)
     for address in [
-      Layout.virtioWindow(2), Layout.virtioWindows - 1, Layout.ioapic - 1, Layout.ioapic + Layout.ioapicSize, Layout.localAPIC, 0,
+      Layout.virtioWindow(2), Layout.virtioWindows - 1, Layout.ioapic - 1, Layout.ioapic + Layout.ioapicSize,
+      Layout.localAPIC, 0,
       .max,
     ] {
       #expect(bus.read(address: address, width: 4) == .max, "\(String(address, radix: 16))")

@@ -5,15 +5,17 @@ import Testing
 @testable import Machine
 
 @Suite struct OutcomeTests {
-  @Test(arguments: [
-    (.powerOff, 0, nil), (.exit(code: 0), 0, nil), (.exit(code: 255), 255, nil), (.commandExited(code: 7), 7, nil),
-    (.commandKilled(signal: 9), 137, nil), (.commandKilled(signal: 255), 255, nil),
-    (.commandFailed(code: 127, message: "sh: not found"), 127, "sh: not found"),
-    (.reboot, 121, "asked for a restart"), (.panic(message: "VFS"), 122, "panicked: VFS"), (.tripleFault, 123, "triple fault"),
-    (.hung(message: "why"), 120, "the guest hangs: why"), (.timeout(nanoseconds: 1_500_000_000), 124, "after 1.5 s"),
-    (.failure("no KVM"), 125, "no KVM"), (.escape, 130, "console's escape"), (.signal(15), 143, "ended by signal 15"),
-    (.outputClosed, 141, nil),
-  ] as [(Outcome, Int32, String?)])
+  @Test(
+    arguments: [
+      (.powerOff, 0, nil), (.exit(code: 0), 0, nil), (.exit(code: 255), 255, nil), (.commandExited(code: 7), 7, nil),
+      (.commandKilled(signal: 9), 137, nil), (.commandKilled(signal: 255), 255, nil),
+      (.commandFailed(code: 127, message: "sh: not found"), 127, "sh: not found"),
+      (.reboot, 121, "asked for a restart"), (.panic(message: "VFS"), 122, "panicked: VFS"),
+      (.tripleFault, 123, "triple fault"),
+      (.hung(message: "why"), 120, "the guest hangs: why"), (.timeout(nanoseconds: 1_500_000_000), 124, "after 1.5 s"),
+      (.failure("no KVM"), 125, "no KVM"), (.escape, 130, "console's escape"), (.signal(15), 143, "ended by signal 15"),
+      (.outputClosed, 141, nil),
+    ] as [(Outcome, Int32, String?)])
   func everyEndHasItsCodeAndText(outcome: Outcome, code: Int32, text: String?) {
     #expect(outcome.exitCode == code)
     if let text {
@@ -27,11 +29,12 @@ import Testing
     #expect(outcome.isGuestFailure == (120...123).contains(code))
   }
 
-  @Test(arguments: [
-    (0, "0 us"), (999, "0.99 us"), (1000, "1 us"), (45_000, "45 us"), (999_999, "999.99 us"), (1_000_000, "1 ms"),
-    (12_340_000, "12.34 ms"), (12_300_000, "12.3 ms"), (12_049_999, "12.04 ms"), (1_000_000_000, "1 s"),
-    (1_500_000_000, "1.5 s"), (90_050_000_000, "90.05 s"), (.max, "18446744073.7 s"),
-  ] as [(UInt64, String)])
+  @Test(
+    arguments: [
+      (0, "0 us"), (999, "0.99 us"), (1000, "1 us"), (45_000, "45 us"), (999_999, "999.99 us"), (1_000_000, "1 ms"),
+      (12_340_000, "12.34 ms"), (12_300_000, "12.3 ms"), (12_049_999, "12.04 ms"), (1_000_000_000, "1 s"),
+      (1_500_000_000, "1.5 s"), (90_050_000_000, "90.05 s"), (.max, "18446744073.7 s"),
+    ] as [(UInt64, String)])
   func durationsReadWell(nanoseconds: UInt64, expected: String) { #expect(Duration.text(nanoseconds) == expected) }
 }
 

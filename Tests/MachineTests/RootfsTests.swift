@@ -49,7 +49,10 @@ import Testing
 
   @Test func namesAreBytes() throws {
     let folder = try TemporaryFolder()
-    let odd: [[UInt8]] = [[0xFF, 0xFE], [0x0A], [0x20], [0x2D, 0x2D], [0x5C, 0x22], [0x2E, 0x2E, 0x2E], [UInt8](repeating: 0x78, count: 255)]
+    let odd: [[UInt8]] = [
+      [0xFF, 0xFE], [0x0A], [0x20], [0x2D, 0x2D], [0x5C, 0x22], [0x2E, 0x2E, 0x2E],
+      [UInt8](repeating: 0x78, count: 255),
+    ]
     for name in odd { try folder.file(name, name) }
     let tree = try RootfsTree(path: folder.path)
     #expect(names(tree) == odd.sorted { $0.lexicographicallyPrecedes($1) })
@@ -146,7 +149,8 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
     if name == Array("TRAILER!!!".utf8) { return (result, position) }
     result.append(
       Member(
-        inode: fields[0], mode: fields[1], uid: fields[2], gid: fields[3], links: fields[4], time: fields[5], size: fields[6],
+        inode: fields[0], mode: fields[1], uid: fields[2], gid: fields[3], links: fields[4], time: fields[5],
+        size: fields[6],
         major: fields[9], minor: fields[10], name: name, data: Array(bytes[start..<end])))
   }
   return nil
@@ -196,7 +200,10 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
     #expect(end == bytes.count)
     // Parents first, and every name once.
     #expect(Set(members.map(\.name)).count == members.count)
-    #expect(members.prefix(5).map { String(decoding: $0.name, as: UTF8.self) } == ["dev", "dev/console", "vmrun", "vmrun/init", "vmrun/root"])
+    #expect(
+      members.prefix(5).map { String(decoding: $0.name, as: UTF8.self) } == [
+        "dev", "dev/console", "vmrun", "vmrun/init", "vmrun/root",
+      ])
     #expect(members[1].mode == UInt32(S_IFCHR) | 0o600 && members[1].major == 5 && members[1].minor == 1)
     #expect(members[4].mode == UInt32(S_IFDIR) | 0o750)
     #expect(members[3].mode == UInt32(S_IFREG) | 0o755)
@@ -226,7 +233,9 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
       let empty = try member("empty", in: members)
       #expect(empty.uid == 1234 && empty.gid == 70000)
       let null = try member("null", in: members)
-      #expect(null.mode & UInt32(S_IFMT) == UInt32(S_IFCHR) && null.major == 1 && null.minor == 3, "\(null.mode) \(null.major) \(null.minor)")
+      #expect(
+        null.mode & UInt32(S_IFMT) == UInt32(S_IFCHR) && null.major == 1 && null.minor == 3,
+        "\(null.mode) \(null.major) \(null.minor)")
     }
     var status = stat()
     #expect(lstat("\(folder.path)/bin/tool", &status) == 0)

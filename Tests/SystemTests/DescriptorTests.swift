@@ -43,7 +43,9 @@ private func isOpen(_ number: Int32) -> Bool { clinux_fcntl(number, F_GETFD, 0) 
   }
 
   @Test func errorsNameTheOperationTheObjectAndTheReason() throws {
-    #expect(throws: SystemError("open", "/no/such/file", .notFound)) { _ = try FileDescriptor.open("/no/such/file", O_RDONLY) }
+    #expect(throws: SystemError("open", "/no/such/file", .notFound)) {
+      _ = try FileDescriptor.open("/no/such/file", O_RDONLY)
+    }
     #expect(throws: SystemError("duplicate", "descriptor 9999", Errno(rawValue: EBADF))) {
       _ = try FileDescriptor.duplicate(of: 9999)
     }

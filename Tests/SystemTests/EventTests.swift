@@ -31,7 +31,10 @@ import Testing
     #expect(timer.drain() == 0)
     timer.arm(nanoseconds: 1_000_000, interval: 1_000_000)
     var count: UInt64 = 0
-    #expect(eventually { count += timer.drain(); return count >= 3 })
+    #expect(
+      eventually {
+        count += timer.drain(); return count >= 3
+      })
     timer.arm(nanoseconds: 0)
     timer.drain()
     pause(milliseconds: 5)

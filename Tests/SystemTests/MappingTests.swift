@@ -67,10 +67,12 @@ import Testing
     #expect(try file.bytes()[4096] == 0xAA)
   }
 
-  @Test(arguments: [
-    (0, -4096, 4096), (0, 0, 0), (0, 0, -4096), (0, 16384, 4096), (0, 12288, 8192), (0, 4096, Int.max - 4095), (0, 1, 4096),
-    (1, 0, 4096), (-4096, 0, 4096), (0, 0, 100),
-  ] as [(Int64, Int, Int)])
+  @Test(
+    arguments: [
+      (0, -4096, 4096), (0, 0, 0), (0, 0, -4096), (0, 16384, 4096), (0, 12288, 8192), (0, 4096, Int.max - 4095),
+      (0, 1, 4096),
+      (1, 0, 4096), (-4096, 0, 4096), (0, 0, 100),
+    ] as [(Int64, Int, Int)])
   func overlayStaysInside(fileOffset: Int64, offset: Int, count: Int) throws {
     let file = try TemporaryFile([UInt8](repeating: 0xAA, count: 32768))
     let mapping = try Mapping.anonymous(count: 4 * 4096)
