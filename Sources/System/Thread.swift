@@ -2,7 +2,8 @@ import CLinux
 
 /// A thread, whose end is waited for by `join`; one that is dropped instead runs on by itself.
 public struct Thread: ~Copyable {
-  private let handle: pthread_t
+  /// nil once it is joined.
+  private var handle: pthread_t?
 
   /// Starts `body` on a new thread with `stackSize` bytes of stack.
   public init(stackSize: Int = 256 << 10, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
@@ -23,16 +24,20 @@ public struct Thread: ~Copyable {
   }
 
   /// Sends `signal` to the thread, to interrupt a system call that it is in.
-  public borrowing func interrupt(_ signal: Int32) { _ = pthread_kill(handle, signal) }
+  public borrowing func interrupt(_ signal: Int32) {
+    if let handle { _ = pthread_kill(handle, signal) }
+  }
 
   /// Waits until the body has returned.
   public consuming func join() {
-    _ = pthread_join(handle, nil)
-    discard self
+    if let handle { _ = pthread_join(handle, nil) }
+    handle = nil
   }
 
   // Neither joined nor detached, it would keep its stack for as long as the process lives.
-  deinit { _ = pthread_detach(handle) }
+  deinit {
+    if let handle { _ = pthread_detach(handle) }
+  }
 
   private final class Body {
     let run: @Sendable () -> Void

@@ -13,7 +13,10 @@ final class TemporaryFolder {
   }
 
   deinit {
-    let callback: __nftw_func_t = { path, _, kind, _ in kind == Int32(FTW_DP) ? rmdir(path!) : unlink(path!) }
+    let callback: __nftw_func_t = { path, _, kind, _ in
+      guard let path else { return -1 }
+      return kind == Int32(FTW_DP) ? rmdir(path) : unlink(path)
+    }
     nftw(path, callback, 32, Int32(FTW_DEPTH | FTW_PHYS))
   }
 
