@@ -29,5 +29,10 @@ int clinux_install_interrupting_handler(int number) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = ignore;  // no SA_RESTART: the call in progress must return EINTR
-  return sigaction(number, &action, NULL);
+  if (sigaction(number, &action, NULL)) return -1;
+  // Whoever started this process may have left the signal blocked: a mask survives execve(2), and threads inherit it.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  return pthread_sigmask(SIG_UNBLOCK, &set, NULL) ? -1 : 0;
 }

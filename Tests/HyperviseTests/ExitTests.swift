@@ -42,7 +42,7 @@ extension OnKVM {
       #expect(try guest.ram.read(GuestAddress(0x500), count: 8) == [0xA1, 0, 0xB1, 0xB2, 0xC1, 0xC2, 0xC3, 0xC4])
     }
 
-    @Test(.disabled("does not come back on KVM-PVM; the cause is not found yet")) func stringsComeInOrder() throws {
+    @Test func stringsComeInOrder() throws {
       let guest = try TinyGuest(
         .long,
         [

