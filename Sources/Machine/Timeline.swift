@@ -5,7 +5,8 @@ import System
 public final class Timeline: @unchecked Sendable {
   /// The phases of a start, in the order in which they are normally reached.
   public enum Phase: Int, CaseIterable, Sendable {
-    case parse, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte, exit, teardown
+    case parse, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte,
+      exit, teardown
 
     /// The name in tables and JSON.
     public var name: String {
