@@ -1,5 +1,5 @@
 // usage: first-byte MARKER COMMAND ARGS: runs COMMAND and prints the nanoseconds from its exec to MARKER on its standard output, and
-// to its end. COMMAND is ended when the marker has come and 20 s have passed.
+// to its end. COMMAND is ended when the marker has come and 3 s have passed without output.
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
   uint64_t first = 0;
   for (;;) {
     struct pollfd wait = {ends[0], POLLIN, 0};
-    if (poll(&wait, 1, first ? 20000 : 120000) <= 0) { kill(child, SIGKILL); break; }
+    if (poll(&wait, 1, first ? 3000 : 120000) <= 0) { kill(child, SIGKILL); break; }
     ssize_t count = read(ends[0], text + length, sizeof text - 1 - length);
     if (count <= 0) break;
     length += count;
