@@ -52,7 +52,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
         rows: host.rows, columns: host.columns, xPixels: host.widthPixels, yPixels: host.heightPixels)
     }
     return CommandConfiguration(
-      arguments: command.arguments.map { Array($0.utf8) }, environment: command.environment.map { Array($0.utf8) },
+      arguments: command.arguments, environment: command.environment,
       workingDirectory: Array(command.workingDirectory.utf8), hostname: Array(command.hostname.utf8),
       userID: command.user,
       groupID: command.group, hasTerminal: command.terminal, windowSize: size)

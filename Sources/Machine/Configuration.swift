@@ -39,10 +39,10 @@ public struct Configuration: Sendable {
   public struct Command: Sendable {
     /// The host directory that is copied; never changed.
     public var rootfs: String
-    /// The command and its arguments; not empty.
-    public var arguments: [String]
-    /// "K=V", in the order given.
-    public var environment: [String] = []
+    /// The command and its arguments, in bytes; not empty.
+    public var arguments: [[UInt8]]
+    /// "K=V" in bytes, in the order given.
+    public var environment: [[UInt8]] = []
     public var workingDirectory = "/"
     public var hostname = "vmrun"
     /// Numeric user and group in the guest.
@@ -51,7 +51,7 @@ public struct Configuration: Sendable {
     /// Whether the command gets a terminal.
     public var terminal = false
 
-    public init(rootfs: String, arguments: [String]) {
+    public init(rootfs: String, arguments: [[UInt8]]) {
       self.rootfs = rootfs
       self.arguments = arguments
     }

@@ -20,14 +20,21 @@ enum Invocation {
 /// Reads the words of a command line one by one.
 struct ArgumentParser {
   private let words: [String]
+  /// The same words as they came: what goes to a command need not be UTF-8.
+  private let bytes: [[UInt8]]
   private var position = 0
 
-  init(_ words: [String]) { self.words = words }
+  init(_ words: [String]) { self.init(words.map { Array($0.utf8) }) }
+
+  init(_ bytes: [[UInt8]]) {
+    self.bytes = bytes
+    words = bytes.map { String(decoding: $0, as: UTF8.self) }
+  }
 
   /// The whole command line as an `Invocation`.
   mutating func parse() throws(UsageError) -> Invocation {
     var configuration = Configuration()
-    var command: [String]?
+    var command: [[UInt8]]?
     var rootfs: String?
     var commandOptions = Configuration.Command(rootfs: "", arguments: [])
     var commandOption: String?
@@ -35,7 +42,7 @@ struct ArgumentParser {
 
     while command == nil, let word = next() {
       if word == "--" {
-        command = Array(words[position...])
+        command = Array(bytes[position...])
         break
       }
       guard word.utf8.first == UInt8(ascii: "-"), word != "-" else {
@@ -78,7 +85,10 @@ struct ArgumentParser {
       case "--disk": configuration.disks.append(try Self.disk(value(name, attached, "FILE[,ro]")))
       case "--rootfs": rootfs = try path(name, attached, "DIR")
       case "--env", "-e":
-        commandOptions.environment.append(try Self.environment(value(name, attached, "K=V")))
+        let text = try value(name, attached, "K=V")
+        // The word itself, or what follows "--env=" in it.
+        let raw = bytes[position - 1].dropFirst(attached == nil ? 0 : name.utf8.count + 1)
+        commandOptions.environment.append(try Self.environment(text, Array(raw)))
         commandOption = name
       case "--workdir", "-w":
         commandOptions.workingDirectory = try value(name, attached, "DIR")
@@ -271,15 +281,15 @@ struct ArgumentParser {
     return Configuration.Disk(path: path, readOnly: readOnly)
   }
 
-  private static func environment(_ text: String) throws(UsageError) -> String {
-    let name = text.utf8.prefix { $0 != UInt8(ascii: "=") }
+  private static func environment(_ text: String, _ raw: [UInt8]) throws(UsageError) -> [UInt8] {
+    let name = raw.prefix { $0 != UInt8(ascii: "=") }
     guard !name.isEmpty else { throw UsageError("--env \(text): expected NAME=VALUE") }
-    if name.count < text.utf8.count { return text }
+    if name.count < raw.count { return raw }
     // As docker does: a bare name passes vmrun's own value on, and nothing when there is none.
     guard let value = Environment.value(of: text) else {
       throw UsageError("--env \(text): \(text) is not set here; give a value: --env \(text)=VALUE")
     }
-    return text + "=" + value
+    return raw + [UInt8(ascii: "=")] + value
   }
 
   private static func hostname(_ text: String) throws(UsageError) -> String {

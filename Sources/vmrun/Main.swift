@@ -7,10 +7,22 @@ import System
 /// The process's environment.
 enum Environment {
   /// The value of variable `name`, or nil.
-  static func value(of name: String) -> String? {
+  static func value(of name: String) -> [UInt8]? {
     // unsafe: getenv returns a NUL-terminated string that stays valid, since vmrun never changes its environment.
     guard let value = unsafe getenv(name) else { return nil }
-    return unsafe String(cString: value)
+    return unsafe CBytes.copy(value)
+  }
+}
+
+/// What C calls a string.
+enum CBytes {
+  /// The bytes of `text`, without its NUL.
+  static func copy(_ text: UnsafePointer<CChar>) -> [UInt8] {
+    let count = unsafe strlen(text)
+    // unsafe: text holds count bytes before its NUL.
+    return unsafe text.withMemoryRebound(to: UInt8.self, capacity: count) {
+      unsafe [UInt8](UnsafeBufferPointer(start: $0, count: count))
+    }
   }
 }
 
@@ -22,10 +34,10 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
     guestInitMain()
   }
   let timeline = Timeline()
-  var words: [String] = []
+  var words: [[UInt8]] = []
   for index in 1..<max(1, Int(argc)) {
     // unsafe: the kernel passes argc strings, each NUL-terminated.
-    if let word = unsafe argv[index] { unsafe words.append(String(cString: word)) }
+    if let word = unsafe argv[index] { unsafe words.append(CBytes.copy(word)) }
   }
   do {
     var parser = ArgumentParser(words)

@@ -51,6 +51,15 @@ import Testing
     #expect(configuration.verbose && configuration.quiet)
   }
 
+  @Test func aCommandsBytesAreKept() throws {
+    let odd: [UInt8] = [0x61, 0xFF, 0xFE]
+    let words = ["--kernel", "k", "--rootfs", "r", "--env"].map { Array($0.utf8) }
+    var parser = ArgumentParser(words + [[0x41, 0x3D, 0xFF], Array("--env=B=".utf8) + [0xFE], Array("--".utf8), odd])
+    guard case .launch(let configuration, _) = try parser.parse() else { throw UsageError("no launch") }
+    #expect(configuration.command?.arguments == [odd])
+    #expect(configuration.command?.environment == [[0x41, 0x3D, 0xFF], [0x42, 0x3D, 0xFE]])
+  }
+
   @Test(arguments: [false, true]) func everyOptionOfACommand(short: Bool) throws {
     let names = short ? ["-e", "-w", "-u", "-t"] : ["--env", "--workdir", "--user", "--tty"]
     let configuration = try parse([
@@ -58,8 +67,10 @@ import Testing
       "--hostname", "h-1", "--", "sh", "-c", "--kernel", "--",
     ])
     let command = try #require(configuration.command)
-    #expect(command.rootfs == "dir" && command.arguments == ["sh", "-c", "--kernel", "--"])
-    #expect(command.environment == ["A=1", "B=="] && command.workingDirectory == "/w" && command.hostname == "h-1")
+    #expect(command.rootfs == "dir" && command.arguments == ["sh", "-c", "--kernel", "--"].map { Array($0.utf8) })
+    #expect(
+      command.environment == ["A=1", "B=="].map { Array($0.utf8) } && command.workingDirectory == "/w"
+        && command.hostname == "h-1")
     #expect(command.user == 7 && command.group == 8 && command.terminal)
     #expect(try parse(["--kernel=k", "--rootfs=d", "-u", "9", "--", "x"]).command?.group == 0)
   }
@@ -203,7 +214,7 @@ import Testing
   @Test func aBareVariablePassesItsValueOn() throws {
     let path = try #require(Environment.value(of: "PATH"))
     let configuration = try parse(["--kernel", "k", "--rootfs", "d", "-e", "PATH", "--", "x"])
-    #expect(configuration.command?.environment == ["PATH=" + path])
+    #expect(configuration.command?.environment == [Array("PATH=".utf8) + path])
   }
 
   @Test func timingsAreATableOrAnObject() {

@@ -161,7 +161,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
 
   /// The archive of `folder` as it lies in guest memory, with a byte of room on both sides looked after.
   private func archive(_ folder: TemporaryFolder) throws -> [UInt8] {
-    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: ["true"]))
+    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: [Array("true".utf8)]))
     try archive.add(configuration)
     let size = Int(archive.size)
     let ram = try GuestRAM(
@@ -245,7 +245,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
   @Test func aFileThatShrankIsTold() throws {
     let folder = try TemporaryFolder()
     try folder.file("f", [1, 2, 3, 4])
-    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: ["true"]))
+    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: [Array("true".utf8)]))
     try archive.add(configuration)
     #expect(truncate("\(folder.path)/f", 1) == 0)
     let ram = try GuestRAM(count: (archive.size + 8191) & ~4095, holeStart: 1 << 40, holeEnd: 1 << 40, hugePages: false)
@@ -258,7 +258,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
   @Test func aFileThatGrewKeepsItsSize() throws {
     let folder = try TemporaryFolder()
     try folder.file("f", [1, 2, 3, 4])
-    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: ["true"]))
+    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: [Array("true".utf8)]))
     try archive.add(configuration)
     #expect(truncate("\(folder.path)/f", 100_000) == 0)
     let ram = try GuestRAM(count: (archive.size + 8191) & ~4095, holeStart: 1 << 40, holeEnd: 1 << 40, hugePages: false)
@@ -269,7 +269,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
 
   @Test func tooLittleMemoryIsAnError() throws {
     let folder = try TemporaryFolder()
-    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: ["true"]))
+    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: [Array("true".utf8)]))
     try archive.add(configuration)
     let ram = try GuestRAM(count: 8192, holeStart: 1 << 40, holeEnd: 1 << 40, hugePages: false)
     do {
@@ -281,7 +281,7 @@ private func unpack(_ bytes: [UInt8]) -> (members: [Member], end: Int)? {
 
   @Test func endlessArgumentsAreTold() throws {
     let folder = try TemporaryFolder()
-    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: ["true"]))
+    let archive = try CommandArchive(Configuration.Command(rootfs: folder.path, arguments: [Array("true".utf8)]))
     let long = CommandConfiguration(arguments: [[UInt8](repeating: 65, count: 5 << 20)])
     #expect(throws: MachineError("the command's arguments are too long")) { try archive.add(long) }
   }
