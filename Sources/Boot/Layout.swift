@@ -94,17 +94,9 @@ public enum Layout {
   public static let resetValue: UInt8 = 1
   /// A write of 1, 2 or 4 bytes ends the VM with exit code value & 0xFF.
   public static let exit: UInt16 = 0x604
-  /// Payload channel: byte strings guest to host.
+  /// Payload channel: its first port (`ChannelPort` has the others).
   public static let payloadOut: UInt16 = 0x610
-  /// Payload channel: byte strings host to guest.
-  public static let payloadIn: UInt16 = 0x612
-  /// Payload channel: bytes available to the guest.
-  public static let payloadAvailable: UInt16 = 0x614
-  /// Payload channel: bytes that the host accepts now.
-  public static let payloadCredit: UInt16 = 0x618
-  /// Payload channel: reads as `payloadMagicValue`.
-  public static let payloadMagic: UInt16 = 0x61C
-  /// "vrn1".
+  /// How the payload channel names itself: "vrn1".
   public static let payloadMagicValue: UInt32 = 0x316E_7276
   /// Phase marker: 1 first guest instruction, 2 init started, 3 command about to run, 4 the guest's own.
   public static let phase: UInt16 = 0x620

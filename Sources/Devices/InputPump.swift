@@ -42,12 +42,9 @@ public final class InputPump: EventHandler, @unchecked Sendable {
   public init(
     inherited number: Int32, loop: EventLoop, consumer: any InputConsumer, escapes: Bool, client: any InputPumpClient
   ) throws(SystemError) {
+    // Assigned to a variable, since an optional chain would consume a constant.
     var copy: FileDescriptor?
-    do throws(SystemError) {
-      copy = try FileDescriptor.duplicate(of: number)
-    } catch {
-      if error.errno != Errno(rawValue: EBADF) { throw error }
-    }
+    copy = try FileDescriptor.inherited(number)
     self.number = copy?.rawValue ?? -1
     ended = copy == nil
     descriptor = copy

@@ -60,12 +60,9 @@ public final class OutputPump: ByteSink, CreditedSink, @unchecked Sendable {
   /// - coalesce: gather what comes in single bytes into lines (a console); a line that does not end is held back for half a
   ///   millisecond at most.
   public init(inherited number: Int32, capacity: Int = defaultCapacity, coalesce: Bool = false) throws(SystemError) {
+    // Assigned to a variable, since an optional chain would consume a constant.
     var copy: FileDescriptor?
-    do throws(SystemError) {
-      copy = try FileDescriptor.duplicate(of: number)
-    } catch {
-      if error.errno != Errno(rawValue: EBADF) { throw error }
-    }
+    copy = try FileDescriptor.inherited(number)
     self.number = copy?.rawValue ?? -1
     lost = copy == nil
     descriptor = copy

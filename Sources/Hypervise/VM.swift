@@ -1,4 +1,5 @@
 import CLinux
+import GuestMemory
 import System
 
 /// A virtual machine: memory slots, interrupt controllers, eventfds (api.rst, VM ioctls). Closing it ends the guest.
@@ -43,6 +44,15 @@ public struct VM: ~Copyable, @unchecked Sendable {
       slot: slot, flags: readOnly ? UInt32(KVM_MEM_READONLY) : 0, guest_phys_addr: guestAddress, memory_size: count,
       userspace_addr: hostAddress)
     try request("KVM_SET_USER_MEMORY_REGION", kvm_set_user_memory_region, with: &region)
+  }
+
+  /// Makes the regions of `ram` the guest's memory, in the slots from 0 on. `ram` must outlive the VM.
+  public borrowing func setMemory(_ ram: GuestRAM) throws(KVMError) {
+    for (slot, region) in ram.regions.enumerated() {
+      try setMemory(
+        slot: UInt32(slot), guestAddress: region.start.value, count: region.count,
+        hostAddress: ram.hostAddress(of: region))
+    }
   }
 
   /// Puts the three pages that Intel CPUs need for real mode at `address` (KVM_SET_TSS_ADDR, section 4.36).

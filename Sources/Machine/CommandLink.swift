@@ -30,12 +30,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
     self.output = output
     errors = StandardStreams.same(1, 2) ? output : try naming { () throws(SystemError) in try OutputPump(inherited: 2) }
     for pump in [output, errors] {
-      pump.onLoss { loss in
-        switch loss {
-        case .readerGone: control.finish(.outputClosed)
-        case .failed(let errno): control.finish(.failure("cannot write the command's output: \(errno)"))
-        }
-      }
+      control.endOnLoss(of: pump, "the command's output")
     }
   }
 

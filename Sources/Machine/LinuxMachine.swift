@@ -50,11 +50,7 @@ final class LinuxMachine {
     self.vm = vm
     self.ram = ram
     try naming("cannot get \(memory >> 20) MiB for the guest (ask for less: --memory)") { () throws(KVMError) in
-      for (slot, region) in ram.regions.enumerated() {
-        try vm.vm.setMemory(
-          slot: UInt32(slot), guestAddress: region.start.value, count: region.count,
-          hostAddress: ram.hostAddress(of: region))
-      }
+      try vm.vm.setMemory(ram)
     }
     try naming { () throws(KVMError) in
       // Intel CPUs keep four pages for real mode inside the guest's address space (api.rst, sections 4.36 and 4.41).

@@ -74,27 +74,17 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     case .none: console = nil
     case .file(let path):
       console = try naming("--console") { () throws(SystemError) in
-        try OutputPump(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o666), coalesce: true)
+        try OutputPump(try FileDescriptor.create(path), coalesce: true)
       }
     }
     // A lost console ends the VM only when it is what the VM is run for.
-    if link == nil, let console {
-      console.onLoss { [control] loss in
-        switch loss {
-        case .readerGone: control.finish(.outputClosed)
-        case .failed(let errno): control.finish(.failure("cannot write the console's output: \(errno)"))
-        }
-      }
-    }
+    if link == nil, let console { control.endOnLoss(of: console, "the console's output") }
   }
 
   private func run(_ kernel: borrowing PreparedKernel, _ archive: inout CommandArchive?) throws(MachineError) -> Outcome
   {
     try KernelLoader.load(kernel, pages: configuration.kernelPages, into: machine.ram)
     let initrd = try loadInitrd(kernel, archive)
-    // What was noted about each file of the root is not needed for as long as the guest runs.
-    archive = nil
-    _ = malloc_trim(0)
     try machine.attach(Entropy(memory: machine.ram))
     for (index, disk) in configuration.disks.enumerated() {
       let block = try naming("--disk") { () throws(DiskError) in
@@ -118,8 +108,11 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       try watch.start()
       try startInput(serial)
       try processors.start(control: control)
-      // The guest boots on its own threads: this one has time for what is only good for the next start.
+      // The guest boots on its own threads: this one has time for what is only good for the next start, and for giving back
+      // what was noted about each file of the root.
       publish(kernel.publication)
+      archive = nil
+      _ = malloc_trim(0)
       try machine.loop.run()
     }
     timeline.end(.exit)

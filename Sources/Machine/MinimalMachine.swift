@@ -40,7 +40,7 @@ final class MinimalMachine {
 
   private static func openOutput(_ console: Configuration.Console) throws(SystemError) -> SharedFile? {
     guard case .file(let path) = console else { return nil }
-    return SharedFile(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o666))
+    return SharedFile(try FileDescriptor.create(path))
   }
 
   /// Boots the built-in guest and waits for its end.
@@ -66,14 +66,8 @@ final class MinimalMachine {
     {
       return .failure("cannot get \(size >> 20) MiB for the guest: \(error.errno); ask for less (--memory)")
     }
-    for (slot, region) in ram.regions.enumerated() {
-      do {
-        try vm.setMemory(
-          slot: UInt32(slot), guestAddress: region.start.value, count: region.count,
-          hostAddress: ram.hostAddress(of: region))
-      } catch {
-        return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)")
-      }
+    do { try vm.setMemory(ram) } catch {
+      return .failure("cannot get \(size >> 20) MiB for the guest: \(error.description); ask for less (--memory)")
     }
     timeline.end(.memory)
     do { try load(into: ram) } catch { die("the built-in guest does not fit its memory: \(error)") }

@@ -1,3 +1,4 @@
+import Devices
 import Synchronization
 import System
 
@@ -28,5 +29,15 @@ final class RunControl: @unchecked Sendable {
     guard isFirst else { return }
     stopping.store(true, ordering: .releasing)
     ended.signal()
+  }
+
+  /// Ends the machine when `pump`, which carries `what`, loses its output.
+  func endOnLoss(of pump: OutputPump, _ what: String) {
+    pump.onLoss { [self] loss in
+      switch loss {
+      case .readerGone: finish(.outputClosed)
+      case .failed(let errno): finish(.failure("cannot write \(what): \(errno)"))
+      }
+    }
   }
 }

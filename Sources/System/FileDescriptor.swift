@@ -26,6 +26,21 @@ public struct FileDescriptor: ~Copyable, @unchecked Sendable {
     return FileDescriptor(owning: raw)
   }
 
+  /// A duplicate of a descriptor that this process was started with, or nil when it was started without.
+  public static func inherited(_ number: Int32) throws(SystemError) -> FileDescriptor? {
+    do throws(SystemError) {
+      return try duplicate(of: number)
+    } catch {
+      if error.errno != Errno(rawValue: EBADF) { throw error }
+      return nil
+    }
+  }
+
+  /// A file for output at `path`, made or emptied, with the user's umask.
+  public static func create(_ path: String) throws(SystemError) -> FileDescriptor {
+    try open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o666)
+  }
+
   /// Two ends of a close-on-exec pipe (pipe2(2)).
   public static func pipe() throws(SystemError) -> PipeEnds {
     var ends: [Int32] = [-1, -1]
