@@ -96,9 +96,18 @@ let package = Package(
         "Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "MinimalGuest", "MinimalGuestABI",
         "GuestProtocol", "GuestMemory", "System", "CLinux",
       ]),
+    .target(
+      name: "CContainer", cSettings: [.unsafeFlags(["-D_GNU_SOURCE", "-ffunction-sections", "-fdata-sections"])],
+      linkerSettings: [.linkedLibrary("json-c"), .linkedLibrary("seccomp")]),
+    room("JSON", ["CContainer"]),
+    room("OCI", ["JSON"]),
+    room("Network", ["System", "CContainer", "CLinux"]),
+    room("Container", ["OCI", "JSON", "System", "CContainer", "CLinux"]),
     .executableTarget(
       name: "vmrun",
-      dependencies: ["Machine", "GuestInit", "GuestProtocol", "Boot", "System", "CLinux"],
+      dependencies: [
+        "Machine", "GuestInit", "GuestProtocol", "Boot", "Container", "Network", "OCI", "JSON", "System", "CLinux",
+      ],
       exclude: ["Link"],
       swiftSettings: swift,
       linkerSettings: staticLink),
@@ -117,6 +126,7 @@ let package = Package(
       swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
+    tests("JSON"), tests("OCI", ["JSON"]), tests("Network"), tests("Container", ["OCI", "JSON"]),
     .testTarget(
       name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"],
       path: "Tests/CommandLineTests",

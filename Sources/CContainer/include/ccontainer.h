@@ -1,0 +1,10 @@
+// The kernel's interfaces that only containers need. One header per concern, so that each stays short.
+#ifndef CCONTAINER_H
+#define CCONTAINER_H
+#include "spawn.h"
+#include "mounts.h"
+#include "process.h"
+#include "cgroups.h"
+#include "json.h"
+#include "netlink.h"
+#endif

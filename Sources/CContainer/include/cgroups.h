@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_CGROUPS_H
+#define CCONTAINER_CGROUPS_H
+
+#endif

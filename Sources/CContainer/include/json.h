@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_JSON_H
+#define CCONTAINER_JSON_H
+
+#endif

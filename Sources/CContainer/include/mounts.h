@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_MOUNTS_H
+#define CCONTAINER_MOUNTS_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_NETLINK_H
+#define CCONTAINER_NETLINK_H
+
+#endif

@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_PROCESS_H
+#define CCONTAINER_PROCESS_H
+
+#endif

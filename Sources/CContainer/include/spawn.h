@@ -1,0 +1,4 @@
+#ifndef CCONTAINER_SPAWN_H
+#define CCONTAINER_SPAWN_H
+
+#endif
