@@ -19,8 +19,15 @@
 #define SCHED_FLAG_UTIL_CLAMP_MIN 0x20
 #define SCHED_FLAG_UTIL_CLAMP_MAX 0x40
 #endif
+// Without _GNU_SOURCE, which not every importer of this module sets, the C library's sched.h hides these.
+#ifndef SCHED_BATCH
+#define SCHED_BATCH 3
+#endif
 #ifndef SCHED_ISO
 #define SCHED_ISO 4
+#endif
+#ifndef SCHED_IDLE
+#define SCHED_IDLE 5
 #endif
 #ifndef SCHED_DEADLINE
 #define SCHED_DEADLINE 6
