@@ -66,11 +66,11 @@ struct Console: ~Copyable {
   }
 
   /// Sends the master to whoever listens on `--console-socket`, with the terminal's name beside it.
-  borrowing func send(to socket: borrowing FileDescriptor) throws(ContainerError) {
+  borrowing func send(to socket: Int32) throws(ContainerError) {
     let bytes = Array(name.utf8)
     let sent = unsafe bytes.withUnsafeBytes {
       // unsafe: the array holds count bytes for the length of the call.
-      unsafe ccontainer_send(socket.rawValue, $0.baseAddress, $0.count, master.rawValue)
+      unsafe ccontainer_send(socket, $0.baseAddress, $0.count, master.rawValue)
     }
     guard sent == bytes.count else { throw ContainerError("", SystemError("sendmsg", "--console-socket", .current)) }
   }

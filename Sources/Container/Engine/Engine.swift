@@ -1,6 +1,7 @@
 import CContainer
 import CLinux
 import JSON
+import Network
 import OCI
 import System
 
@@ -88,12 +89,10 @@ public struct Engine {
     } catch {
       container.child.destroy()
       options.terminal?.finish()
-      options.release?()
       try? discard(container.folder, container.record)
       throw error
     }
     guard !options.detach else { return outcome }
-    options.release?()
     if !options.keep { try deleteEnded(container.folder, container.record) }
     return outcome
   }
@@ -289,6 +288,9 @@ public struct Engine {
       do throws(ContainerError) { try HookRunner(stage: "poststop", state: state).run(hooks) } catch {
         Log.message("\(error)")
       }
+    }
+    if record.usesBridge {
+      try naming("network") { () throws(NetworkError) in try BridgeNetwork(folder: root.path).sweep() }
     }
     try folder.remove()
   }
