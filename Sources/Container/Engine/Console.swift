@@ -36,7 +36,9 @@ struct Console: ~Copyable {
       throw ContainerError("terminal", SystemError("ioctl", "/dev/pts/ptmx", .current))
     }
     let peer = ccontainer_pty_peer(raw)
-    guard peer >= 0 else { throw ContainerError("terminal", SystemError("ioctl TIOCGPTPEER", "/dev/pts/ptmx", .current)) }
+    guard peer >= 0 else {
+      throw ContainerError("terminal", SystemError("ioctl TIOCGPTPEER", "/dev/pts/ptmx", .current))
+    }
     self.master = master
     slave = FileDescriptor(owning: peer)
     name = "/dev/pts/\(number)"

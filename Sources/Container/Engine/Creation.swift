@@ -134,12 +134,15 @@ struct Creation: ~Copyable {
   private static func check(_ request: CreateRequest, gate: Bool, relays: Bool) throws(ContainerError) {
     try StateRoot.check(id: request.id)
     for number in 0..<request.preservedDescriptors where clinux_fcntl(3 + number, F_GETFD, 0) < 0 {
-      throw ContainerError(.invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
+      throw ContainerError(
+        .invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
     }
     let terminal = request.spec.process?.terminal ?? false
     if terminal && request.consoleSocket == nil && !relays {
       throw ContainerError(
-        .invalid, "process.terminal is true, but nobody takes the terminal: give --console-socket, or use vmrun run without --detach")
+        .invalid,
+        "process.terminal is true, but nobody takes the terminal: give --console-socket, or use vmrun run without --detach"
+      )
     }
     if !terminal && request.consoleSocket != nil {
       throw ContainerError(.invalid, "--console-socket needs process.terminal to be true in the configuration")

@@ -57,7 +57,8 @@ public struct Engine {
     }
     let raw = unsafe ccontainer_local_socket(folder.alias(of: "start"), Int32(SOCK_SEQPACKET.rawValue), 0)
     guard raw >= 0 else {
-      throw ContainerError(.wrongState, "cannot start container '\(id)': it is \(try status(folder, record).status.name)")
+      throw ContainerError(
+        .wrongState, "cannot start container '\(id)': it is \(try status(folder, record).status.name)")
     }
     let gate = Channel(owning: FileDescriptor(owning: raw))
     gate.send(.proceed)
@@ -169,7 +170,8 @@ public struct Engine {
       throw ContainerError(.wrongState, "container '\(id)' was not created to its end; vmrun delete --force \(id)")
     case .running where !force, .paused where !force:
       throw ContainerError(
-        .wrongState, "cannot delete container '\(id)' that is not stopped: \(status.status.name); "
+        .wrongState,
+        "cannot delete container '\(id)' that is not stopped: \(status.status.name); "
           + "vmrun kill \(id) KILL, or vmrun delete --force \(id)")
     default: break
     }

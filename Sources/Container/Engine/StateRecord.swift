@@ -93,7 +93,9 @@ struct StateRecord: Equatable {
       }
     }
     var annotations: [Spec.Annotation] = []
-    for note in notes { if case .string(let value) = note.value { annotations.append(.init(name: note.name, value: value)) } }
+    for note in notes {
+      if case .string(let value) = note.value { annotations.append(.init(name: note.name, value: value)) }
+    }
     self.init(
       id: name, version: version, created: created, bundle: bundle, rootfs: rootfs, owner: owner,
       annotations: annotations, placement: try CgroupPlacement(json: cgroup), namespaces: namespaces)
