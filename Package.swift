@@ -102,7 +102,7 @@ let package = Package(
     room("JSON", ["CContainer"]),
     room("OCI", ["JSON"]),
     room("Network", ["System", "CContainer", "CLinux"]),
-    room("Container", ["OCI", "JSON", "System", "CContainer", "CLinux"]),
+    room("Container", ["Network", "OCI", "JSON", "System", "CContainer", "CLinux"]),
     .executableTarget(
       name: "vmrun",
       dependencies: [

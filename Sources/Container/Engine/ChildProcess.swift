@@ -170,7 +170,8 @@ enum Spawner {
         return ContainerError(
           .system,
           "\(error): this host does not let this user make user namespaces; the administrator allows it by "
-            + "sysctl kernel.unprivileged_userns_clone=1 (Debian) or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)")
+            + "sysctl kernel.unprivileged_userns_clone=1 (Debian) or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"
+        )
       }
       return ContainerError(
         .system, "\(error): making namespaces needs root (CAP_SYS_ADMIN), or a user namespace in the configuration")

@@ -36,7 +36,9 @@ struct Console: ~Copyable {
       throw ContainerError("terminal", SystemError("ioctl", "/dev/pts/ptmx", .current))
     }
     let peer = ccontainer_pty_peer(raw)
-    guard peer >= 0 else { throw ContainerError("terminal", SystemError("ioctl TIOCGPTPEER", "/dev/pts/ptmx", .current)) }
+    guard peer >= 0 else {
+      throw ContainerError("terminal", SystemError("ioctl TIOCGPTPEER", "/dev/pts/ptmx", .current))
+    }
     self.master = master
     slave = FileDescriptor(owning: peer)
     name = "/dev/pts/\(number)"
@@ -66,11 +68,11 @@ struct Console: ~Copyable {
   }
 
   /// Sends the master to whoever listens on `--console-socket`, with the terminal's name beside it.
-  borrowing func send(to socket: borrowing FileDescriptor) throws(ContainerError) {
+  borrowing func send(to socket: Int32) throws(ContainerError) {
     let bytes = Array(name.utf8)
     let sent = unsafe bytes.withUnsafeBytes {
       // unsafe: the array holds count bytes for the length of the call.
-      unsafe ccontainer_send(socket.rawValue, $0.baseAddress, $0.count, master.rawValue)
+      unsafe ccontainer_send(socket, $0.baseAddress, $0.count, master.rawValue)
     }
     guard sent == bytes.count else { throw ContainerError("", SystemError("sendmsg", "--console-socket", .current)) }
   }

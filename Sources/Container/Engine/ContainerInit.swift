@@ -1,5 +1,6 @@
 import CContainer
 import CLinux
+import JSON
 import Network
 import OCI
 import System
@@ -155,7 +156,7 @@ enum ContainerInit {
       throw ContainerError(
         "user namespace: is container ID 0 mapped?", SystemError("setresuid", "0", .current))
     }
-    _ = unsafe setgroups(0, nil)
+    _ = setgroups(0, nil)
     // The change of credentials has made both anew.
     _ = ccontainer_set_dumpable(0)
     _ = ccontainer_die_with_parent(1)

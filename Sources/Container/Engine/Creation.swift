@@ -43,6 +43,7 @@ struct Creation: ~Copyable {
       rootfs: source.path, owner: geteuid(), annotations: spec.annotations, placement: placement,
       namespaces: spec.linux.namespaces)
     record.hasLateHooks = !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty
+    record.usesBridge = request.usesBridge
     do throws(ContainerError) {
       try folder.save(record)
       if let bytes = request.configuration { try folder.write("config.json", bytes) }
@@ -53,7 +54,7 @@ struct Creation: ~Copyable {
         gate: gate ? try Self.gate(folder) : nil, consoleSocket: console, status: ContainerStatus(record, .creating),
         options: InitOptions(
           noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
-          parentAwaitsJoin: placement.needsPID || options.attach != nil || !spec.linux.netDevices.isEmpty
+          parentAwaitsJoin: placement.needsPID || !spec.linux.netDevices.isEmpty
             || spec.linux.intelRdt != nil))
       let clock = options.clock
       let child = try Spawner.spawn(
@@ -64,7 +65,6 @@ struct Creation: ~Copyable {
         return Creation(folder: folder, record: record, child: child, terminal: terminal)
       } catch {
         child.destroy()
-        options.release?()
         throw error
       }
     } catch {
@@ -94,7 +94,7 @@ struct Creation: ~Copyable {
       let (message, descriptor) = try child.next()
       switch message {
       case .mapping: try plan.namespaces.writeMappings(pid: child.pid, hostProc: plan.hostProc)
-      case .joined: try complete(child, plan, options)
+      case .joined: try complete(child, plan)
       case .mounted:
         var status = ContainerStatus(record, .creating)
         status.pid = child.pid
@@ -117,7 +117,7 @@ struct Creation: ~Copyable {
 
   /// What only the parent can do, once the process has its cgroup and namespaces.
   private static func complete(
-    _ child: borrowing ChildProcess, _ plan: borrowing InitPlan, _ options: borrowing RunOptions
+    _ child: borrowing ChildProcess, _ plan: borrowing InitPlan
   ) throws(ContainerError) {
     try plan.cgroup.adopt(pid: child.pid)
     if let rdt = plan.spec.linux.intelRdt { try IntelRDT.join(rdt, id: plan.status.id, pid: child.pid) }
@@ -125,22 +125,24 @@ struct Creation: ~Copyable {
       try naming("linux.netDevices: \(device.hostName)") { () throws(NetworkError) in
         try NetworkDevices.move(
           hostName: device.hostName, name: device.name.isEmpty ? device.hostName : device.name,
-          toNamespaceOf: child.pid)
+          into: try NetworkNamespace.of(process: child.pid))
       }
     }
-    try options.attach?(child.pid)
   }
 
   /// What can be told before anything is made.
   private static func check(_ request: CreateRequest, gate: Bool, relays: Bool) throws(ContainerError) {
     try StateRoot.check(id: request.id)
     for number in 0..<request.preservedDescriptors where clinux_fcntl(3 + number, F_GETFD, 0) < 0 {
-      throw ContainerError(.invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
+      throw ContainerError(
+        .invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
     }
     let terminal = request.spec.process?.terminal ?? false
     if terminal && request.consoleSocket == nil && !relays {
       throw ContainerError(
-        .invalid, "process.terminal is true, but nobody takes the terminal: give --console-socket, or use vmrun run without --detach")
+        .invalid,
+        "process.terminal is true, but nobody takes the terminal: give --console-socket, or use vmrun run without --detach"
+      )
     }
     if !terminal && request.consoleSocket != nil {
       throw ContainerError(.invalid, "--console-socket needs process.terminal to be true in the configuration")

@@ -1,6 +1,7 @@
 import CContainer
 import CLinux
 import JSON
+import Network
 import OCI
 import System
 
@@ -56,7 +57,8 @@ public struct Engine {
     }
     let raw = unsafe ccontainer_local_socket(folder.alias(of: "start"), Int32(SOCK_SEQPACKET.rawValue), 0)
     guard raw >= 0 else {
-      throw ContainerError(.wrongState, "cannot start container '\(id)': it is \(try status(folder, record).status.name)")
+      throw ContainerError(
+        .wrongState, "cannot start container '\(id)': it is \(try status(folder, record).status.name)")
     }
     let gate = Channel(owning: FileDescriptor(owning: raw))
     gate.send(.proceed)
@@ -88,12 +90,10 @@ public struct Engine {
     } catch {
       container.child.destroy()
       options.terminal?.finish()
-      options.release?()
       try? discard(container.folder, container.record)
       throw error
     }
     guard !options.detach else { return outcome }
-    options.release?()
     if !options.keep { try deleteEnded(container.folder, container.record) }
     return outcome
   }
@@ -170,7 +170,8 @@ public struct Engine {
       throw ContainerError(.wrongState, "container '\(id)' was not created to its end; vmrun delete --force \(id)")
     case .running where !force, .paused where !force:
       throw ContainerError(
-        .wrongState, "cannot delete container '\(id)' that is not stopped: \(status.status.name); "
+        .wrongState,
+        "cannot delete container '\(id)' that is not stopped: \(status.status.name); "
           + "vmrun kill \(id) KILL, or vmrun delete --force \(id)")
     default: break
     }
@@ -289,6 +290,9 @@ public struct Engine {
       do throws(ContainerError) { try HookRunner(stage: "poststop", state: state).run(hooks) } catch {
         Log.message("\(error)")
       }
+    }
+    if record.usesBridge {
+      try naming("network") { () throws(NetworkError) in try BridgeNetwork(folder: root.path).sweep() }
     }
     try folder.remove()
   }

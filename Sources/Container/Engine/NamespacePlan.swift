@@ -29,7 +29,9 @@ final class NamespaceHandle {
   init(_ type: Linux.NamespaceType, path: String) throws(ContainerError) {
     self.type = type
     self.path = path
-    descriptor = try naming("namespace \(type.name)") { () throws(SystemError) in try FileDescriptor.open(path, O_RDONLY) }
+    descriptor = try naming("namespace \(type.name)") { () throws(SystemError) in
+      try FileDescriptor.open(path, O_RDONLY)
+    }
     var file = statfs()
     // unsafe: fstatfs fills the one struct it is given.
     guard unsafe fstatfs(descriptor.rawValue, &file) == 0, file.f_type == 0x6e73_6673 else {  // NSFS_MAGIC
@@ -147,7 +149,8 @@ struct NamespacePlan {
   }
 
   /// Writes a file of the host's /proc.
-  private static func write(_ text: String, to name: String, of hostProc: borrowing FileDescriptor) throws(ContainerError)
+  private static func write(_ text: String, to name: String, of hostProc: borrowing FileDescriptor)
+    throws(ContainerError)
   {
     let raw = unsafe clinux_openat(hostProc.rawValue, name, O_WRONLY | O_CLOEXEC, 0)
     guard raw >= 0 else { throw ContainerError("user namespace", SystemError("open", "/proc/\(name)", .current)) }

@@ -17,6 +17,8 @@ public struct CreateRequest {
   public var preservedDescriptors: Int32 = 0
   public var noPivot = false
   public var noNewKeyring = false
+  /// Whether its network namespace is a connection of `BridgeNetwork`: whoever deletes the container removes the bridge with the last.
+  public var usesBridge = false
 
   public init(id: String, bundle: String, spec: Spec) {
     self.id = id
@@ -41,10 +43,6 @@ public struct RunOptions {
   public var hasReaper = false
   /// Where the set-up's moments are noted.
   public var clock: SetupClock?
-  /// Does what is still missing once the container's namespaces exist, for example its network. Given the first process's PID.
-  public var attach: ((Int32) throws(ContainerError) -> Void)?
-  /// Gives back what `attach` took, after the container has ended or could not be made.
-  public var release: (() -> Void)?
   /// Relays the terminal; nil when the process has none or `--console-socket` has it.
   public var terminal: (any TerminalRelay)?
 

@@ -93,7 +93,9 @@ public struct StateRoot: Sendable {
     // unsafe: the entry is valid until the next call.
     while let entry = unsafe readdir(stream) {
       let name = unsafe String(cString: clinux_dirent_name(entry))
-      if Self.isValid(id: name), unsafe entry.pointee.d_type == UInt8(DT_DIR) || entry.pointee.d_type == UInt8(DT_UNKNOWN) {
+      if Self.isValid(id: name),
+        unsafe entry.pointee.d_type == UInt8(DT_DIR) || entry.pointee.d_type == UInt8(DT_UNKNOWN)
+      {
         found.append(name)
       }
     }

@@ -21,6 +21,8 @@ struct StateRecord: Equatable {
   var namespaces: [Linux.Namespace]
   /// Whether its configuration has hooks that run after the program's start.
   var hasLateHooks = false
+  /// Whether it is connected to vmrun's bridge.
+  var usesBridge = false
 
   private static let format: Int64 = 1
 
@@ -36,6 +38,7 @@ struct StateRecord: Equatable {
       members.append(.init("startTicks", .unsigned(process.startTicks)))
     }
     if hasLateHooks { members.append(.init("lateHooks", .boolean(true))) }
+    if usesBridge { members.append(.init("bridge", .boolean(true))) }
     members.append(.init("cgroup", placement.json))
     members.append(
       .init(
@@ -90,7 +93,9 @@ struct StateRecord: Equatable {
       }
     }
     var annotations: [Spec.Annotation] = []
-    for note in notes { if case .string(let value) = note.value { annotations.append(.init(name: note.name, value: value)) } }
+    for note in notes {
+      if case .string(let value) = note.value { annotations.append(.init(name: note.name, value: value)) }
+    }
     self.init(
       id: name, version: version, created: created, bundle: bundle, rootfs: rootfs, owner: owner,
       annotations: annotations, placement: try CgroupPlacement(json: cgroup), namespaces: namespaces)
@@ -102,6 +107,7 @@ struct StateRecord: Equatable {
       }
     }
     if case .boolean(true)? = json["lateHooks"] { hasLateHooks = true }
+    if case .boolean(true)? = json["bridge"] { usesBridge = true }
   }
 }
 
