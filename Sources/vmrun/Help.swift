@@ -1,6 +1,9 @@
+import OCI
+
 /// The texts of `--help` and `--version`.
 enum Help {
-  static let version = "vmrun 0.1.0\n"
+  /// The first line and the other two as dockerd reads them from every runtime.
+  static let version = "vmrun version 0.1.0\ncommit: 0.1.0\nspec: \(Spec.writtenVersion)\n"
 
   /// The line that a usage error ends with.
   static let pointer = "see vmrun --help"
