@@ -55,6 +55,9 @@ enum Help {
       that the guest writes to port 0x604. 120 the guest hangs, 121 it restarts, 122 it panics, 123 triple fault,
       124 --timeout, 125 vmrun could not do it, 130 ended by the escape.
 
+    container runtime (OCI runtime specification, with runc's command line):
+      vmrun [global options] VERB [options] [ID]; vmrun VERB --help explains each, vmrun --debug --help the global options
+    \(OCIHelp.overview)
     examples:
       vmrun --append exit=3; echo $?
       vmrun --kernel /boot/vmlinuz-$(uname -r) --rootfs ./busybox -- sh -c 'uname -r; exit 7'

@@ -5,13 +5,18 @@ enum OCIHelp {
     verb.map { "see vmrun \($0.rawValue) --help" } ?? Help.pointer
   }
 
-  /// The part of `vmrun --help` about the runtime.
+  /// The verbs, as lines of `vmrun --help`.
   static var overview: String {
-    var text = "container runtime (OCI runtime specification 1.3, with runc's command line):\n"
-    text += "  vmrun [global options] VERB [options] [ID]; vmrun VERB --help explains each\n\n"
+    var text = ""
     for verb in OCIVerb.allCases { text += "  " + pad(verb.rawValue, 12) + verb.summary + "\n" }
-    return text + "\n"
-      + list("global options", OCIVerb.globalOptions.filter { !["--help", "--version"].contains($0.names[0]) })
+    return text
+  }
+
+  /// The options before the verb.
+  static var global: String {
+    "usage:\n  vmrun [global options] VERB [options] [ID]\n\n" + list("global options", OCIVerb.globalOptions)
+      + "\nverbs:\n"
+      + overview + "\nvmrun VERB --help explains each.\n"
   }
 
   /// The whole help of one verb.

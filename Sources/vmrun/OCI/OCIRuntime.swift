@@ -16,7 +16,7 @@ struct OCIRuntime {
     var parser = OCIParser(words)
     do throws(UsageError) {
       switch try parser.parse() {
-      case .help(let verb): return Output.standard(verb.map { OCIHelp.text($0) } ?? Help.text)
+      case .help(let verb): return Output.standard(verb.map { OCIHelp.text($0) } ?? OCIHelp.global)
       case .version: return Output.standard(Help.version)
       case .verb(let verb, let arguments):
         return try OCIRuntime(parser.globals).perform(verb, arguments)
