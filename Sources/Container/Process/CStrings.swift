@@ -42,7 +42,7 @@
     unsafe bytes.deallocate()
     unsafe pointers.deallocate()
     // unsafe: each was allocated by `append` and belongs to nobody else.
-    for unsafe string in unsafe added { unsafe string.deallocate() }
+    for unsafe string in added { unsafe string.deallocate() }
   }
 
   /// Adds one string where room was kept; returns whether there was any.

@@ -32,13 +32,13 @@ public enum SeccompListener {
     _ listener: borrowing FileDescriptor, to path: String, pid: Int32, metadata: String?, state: JSON
   ) throws(ContainerError) {
     // unsafe: the path lives for the call.
-    let raw = unsafe CStrings.with(Array(path.utf8)) { unsafe ccontainer_connect_unix($0) }
+    let raw = unsafe CStrings.with(Array(path.utf8)) { unsafe ccontainer_local_socket($0, Int32(SOCK_STREAM.rawValue), 0) }
     guard raw >= 0 else { throw ContainerError("linux.seccomp.listenerPath", SystemError("connect", path, .current)) }
     let socket = FileDescriptor(owning: raw)
     let message = processState(pid: pid, metadata: metadata, state: state).serialized(pretty: false)
     // unsafe: the bytes live for the call, which reads them.
     let count = unsafe message.withUnsafeBytes {
-      unsafe ccontainer_send_descriptor(socket.rawValue, $0.baseAddress, $0.count, listener.rawValue)
+      unsafe ccontainer_send(socket.rawValue, $0.baseAddress, $0.count, listener.rawValue)
     }
     guard count >= 0 else { throw ContainerError("linux.seccomp.listenerPath", SystemError("sendmsg", path, .current)) }
     // The descriptor went with the first bytes; a stream may have taken less than all.
