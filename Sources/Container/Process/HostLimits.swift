@@ -64,7 +64,7 @@ struct HostLimits {
     guard let score = process.oomScoreAdj else { return }
     let who = pid == 0 ? "self" : "\(pid)"
     do throws(SystemError) {
-      try HostProc(proc).write("\(score)", to: "\(who)/oom_score_adj")
+      try HostProcFile.write("\(score)", to: "\(who)/oom_score_adj", proc: proc)
     } catch {
       let hint = error.errno == .accessDenied ? ": lowering it needs CAP_SYS_RESOURCE, which vmrun does not have" : ""
       throw ContainerError(.system, "process.oomScoreAdj: \(score): \(error)\(hint)")

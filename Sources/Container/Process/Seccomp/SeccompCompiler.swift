@@ -27,9 +27,6 @@ enum SeccompCompiler {
   /// - Throws: `.invalid` or `.notSupported`, naming the field.
   static func compile(_ profile: Seccomp) throws(ContainerError) -> SeccompProgram {
     let defaultAction = action(profile.defaultAction, profile.defaultErrno)
-    if profile.defaultAction == .notify {
-      throw ContainerError(.invalid, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default")
-    }
     let context = try Context(defaultAction)
     try addArchitectures(profile, context)
     var notifies = false
@@ -39,15 +36,8 @@ enum SeccompCompiler {
       // libseccomp refuses a rule that says what holds anyway.
       if value == defaultAction { continue }
       for name in rule.names {
-        if rule.action == .notify && name == "write" {
-          // By this call the child tells who shall listen.
-          throw ContainerError(.invalid, "linux.seccomp.syscalls[\(index)]: SCMP_ACT_NOTIFY cannot be used for write")
-        }
         try add(rule, name, value, context, "linux.seccomp.syscalls[\(index)].\(name)")
       }
-    }
-    if notifies && profile.listenerPath == nil {
-      throw ContainerError(.invalid, "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY is used, but nobody is there to listen")
     }
     return SeccompProgram(code: try export(context), flags: try flags(profile), notifies: notifies)
   }
@@ -84,7 +74,7 @@ enum SeccompCompiler {
     _ rule: Seccomp.Rule, _ name: String, _ action: UInt32, _ context: borrowing Context, _ field: String
   ) throws(ContainerError) {
     // unsafe: the name lives for the call.
-    let number = unsafe CStrings.with(Array(name.utf8)) { unsafe seccomp_syscall_resolve_name($0) }
+    let number = unsafe StringVector.withTerminated(Array(name.utf8)) { unsafe seccomp_syscall_resolve_name($0) }
     // A name that is too new for libseccomp: the default action holds for it, as with other runtimes.
     if number == __NR_SCMP_ERROR { return }
     var conditions = rule.args.map { argument in
@@ -122,7 +112,7 @@ enum SeccompCompiler {
 
   private static func export(_ context: borrowing Context) throws(ContainerError) -> [UInt8] {
     // unsafe: the name is a literal.
-    let raw = unsafe CStrings.with(Array("seccomp".utf8)) { unsafe ccontainer_memfd($0, UInt32(MFD_CLOEXEC)) }
+    let raw = unsafe StringVector.withTerminated(Array("seccomp".utf8)) { unsafe ccontainer_memfd_create($0, UInt32(MFD_CLOEXEC)) }
     guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("memfd_create", "", .current)) }
     let file = FileDescriptor(owning: raw)
     // unsafe: the context is alive.

@@ -1,7 +1,7 @@
 /// Strings as C takes them: an array of pointers to NUL-terminated bytes, ended by a null pointer.
 ///
 /// Room for some more may be kept, so that a child can add what it learns late without moving the others.
-@safe final class CStrings {
+@safe final class StringVector {
   private let bytes: UnsafeMutablePointer<CChar>
   private let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   private let capacity: Int
@@ -66,9 +66,9 @@
   var array: UnsafePointer<UnsafeMutablePointer<CChar>?> { unsafe UnsafePointer(pointers) }
 }
 
-extension CStrings {
+extension StringVector {
   /// Runs `body` with `bytes` and a zero byte behind them, as C takes a path.
-  static func with<Result>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
+  static func withTerminated<Result>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
     var terminated = bytes
     terminated.append(0)
     return unsafe terminated.withUnsafeBytes {
