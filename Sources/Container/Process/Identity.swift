@@ -7,10 +7,12 @@ import System
 enum Identity {
   /// Sets everything for the caller's namespaces. `proc` is a descriptor of the host's /proc: the kernel looks at who writes.
   static func apply(spec: Spec, proc: Int32) throws(ContainerError) {
-    if let name = spec.hostname, !set(name, sethostname) {
+    // unsafe: `set` gives the call a terminated name and its length.
+    if let name = spec.hostname, unsafe !set(name, sethostname) {
       throw ContainerError(.system, "hostname: '\(name)': \(Errno.current)")
     }
-    if let name = spec.domainname, !set(name, setdomainname) {
+    // unsafe: as above.
+    if let name = spec.domainname, unsafe !set(name, setdomainname) {
       throw ContainerError(.system, "domainname: '\(name)': \(Errno.current)")
     }
     for parameter in spec.linux.sysctl {
@@ -23,7 +25,7 @@ enum Identity {
     }
   }
 
-  private static func set(_ name: String, _ call: (UnsafePointer<CChar>?, Int) -> Int32) -> Bool {
+  private static func set(_ name: String, _ call: (UnsafePointer<CChar>, Int) -> Int32) -> Bool {
     let bytes = Array(name.utf8)
     // unsafe: the calls read as many bytes as they are told.
     return unsafe StringVector.withTerminated(bytes) { unsafe call($0, bytes.count) } == 0

@@ -17,7 +17,8 @@ enum Keyring {
       if errno == Errno(rawValue: ENOSYS) { return }
       let hint =
         errno == Errno(rawValue: EDQUOT)
-        ? ": raise sysctl kernel.keys.maxkeys and kernel.keys.maxbytes, or keep the session keyring with --no-new-keyring" : ""
+        ? ": raise sysctl kernel.keys.maxkeys and kernel.keys.maxbytes, or keep the session keyring with --no-new-keyring"
+        : ""
       throw ContainerError(
         .system, "session keyring: \(errno)\(hint)")
     }

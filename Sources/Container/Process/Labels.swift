@@ -15,7 +15,8 @@ struct Labels: Equatable, Sendable {
     self.apparmor = apparmor == "unconfined" && !Self.hasAppArmor ? "" : apparmor
     self.selinux = selinux
     if !self.apparmor.isEmpty && !Self.hasAppArmor {
-      throw ContainerError(.notSupported, "process.apparmorProfile: '\(apparmor)': AppArmor is not enabled on this host")
+      throw ContainerError(
+        .notSupported, "process.apparmorProfile: '\(apparmor)': AppArmor is not enabled on this host")
     }
     if !selinux.isEmpty && !Self.hasSELinux {
       throw ContainerError(.notSupported, "process.selinuxLabel: '\(selinux)': SELinux is not enabled on this host")
@@ -103,7 +104,7 @@ enum HostProcFile {
     let raw = file.rawValue
     let count = text.utf8.count
     // unsafe: the buffer lives for the call, which reads it.
-    let written = unsafe text.withUTF8 { unsafe CLinux.write(raw, $0.baseAddress, $0.count) }
+    let written = text.withUTF8 { unsafe CLinux.write(raw, $0.baseAddress, $0.count) }
     guard written == count else { throw SystemError("write", name, written < 0 ? .current : .invalid) }
   }
 }

@@ -79,7 +79,8 @@ public struct ProcessPlan: ~Copyable {
 
   private init(
     capabilities: CapabilityPlan, labels: Labels, initialAffinity: CPUMask?, finalAffinity: CPUMask?, nodes: CPUMask?,
-    seccomp: SeccompProgram?, process: Process, linux: Linux, newKeyring: Bool, preserved: Int32, inUserNamespace: Bool, environment: Environment, warnings: [String]
+    seccomp: SeccompProgram?, process: Process, linux: Linux, newKeyring: Bool, preserved: Int32, inUserNamespace: Bool,
+    environment: Environment, warnings: [String]
   ) {
     self.capabilities = capabilities
     self.labels = labels
@@ -222,7 +223,8 @@ extension ProcessPlan {
     let result = unsafe nodes.words.withUnsafeBufferPointer { words in
       // unsafe: the kernel reads `bits` bits, which the words have; it takes one off the number (mempolicy.c, get_nodes).
       unsafe nodes.isEmpty
-        ? ccontainer_set_mempolicy(mode, nil, 0) : ccontainer_set_mempolicy(mode, words.baseAddress, UInt(nodes.bits) + 1)
+        ? ccontainer_set_mempolicy(mode, nil, 0)
+        : ccontainer_set_mempolicy(mode, words.baseAddress, UInt(nodes.bits) + 1)
     }
     guard result == 0 else {
       throw ContainerError(

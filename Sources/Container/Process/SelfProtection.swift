@@ -79,8 +79,7 @@ public enum SelfProtection {
       let copy = FileDescriptor(owning: raw)
       var left = size
       while left > 0 {
-        // unsafe: no offset is passed; both descriptors are open.
-        let count = unsafe sendfile(copy.rawValue, source.rawValue, nil, left)
+        let count = sendfile(copy.rawValue, source.rawValue, nil, left)
         if count < 0 && Errno.current == .interrupted { continue }
         guard count > 0 else { throw SystemError("sendfile", own, count < 0 ? .current : .ioError) }
         left -= count

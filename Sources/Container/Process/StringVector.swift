@@ -42,7 +42,7 @@
     unsafe bytes.deallocate()
     unsafe pointers.deallocate()
     // unsafe: each was allocated by `append` and belongs to nobody else.
-    for unsafe string in unsafe added { unsafe string.deallocate() }
+    for index in unsafe added.indices { unsafe added[index].deallocate() }
   }
 
   /// Adds one string where room was kept; returns whether there was any.
@@ -50,7 +50,7 @@
   func append(_ string: [UInt8]) -> Bool {
     guard count < capacity else { return false }
     // unsafe: one byte more than the string has; the loop stays inside.
-    let copy = unsafe UnsafeMutablePointer<CChar>.allocate(capacity: string.count + 1)
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: string.count + 1)
     for index in string.indices { unsafe copy[index] = CChar(bitPattern: string[index]) }
     unsafe copy[string.count] = 0
     unsafe added.append(copy)

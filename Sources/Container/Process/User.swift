@@ -56,7 +56,8 @@ struct UserChange {
 
   private func refusal(_ field: String, _ number: UInt32, _ errno: Errno) -> ContainerError {
     if inUserNamespace && errno == .invalid {
-      return ContainerError(.invalid, "process.user.\(field): \(number) is not mapped in the container's user namespace")
+      return ContainerError(
+        .invalid, "process.user.\(field): \(number) is not mapped in the container's user namespace")
     }
     return ContainerError(.system, "process.user.\(field): \(number): \(errno)")
   }

@@ -112,7 +112,9 @@ enum SeccompCompiler {
 
   private static func export(_ context: borrowing Context) throws(ContainerError) -> [UInt8] {
     // unsafe: the name is a literal.
-    let raw = unsafe StringVector.withTerminated(Array("seccomp".utf8)) { unsafe ccontainer_memfd_create($0, UInt32(MFD_CLOEXEC)) }
+    let raw = unsafe StringVector.withTerminated(Array("seccomp".utf8)) {
+      unsafe ccontainer_memfd_create($0, UInt32(MFD_CLOEXEC))
+    }
     guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("memfd_create", "", .current)) }
     let file = FileDescriptor(owning: raw)
     // unsafe: the context is alive.

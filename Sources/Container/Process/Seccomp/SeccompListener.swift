@@ -22,7 +22,9 @@ enum SeccompListener {
     try send(listener, beside: state.serialized(pretty: false), to: path)
   }
 
-  static func send(_ listener: borrowing FileDescriptor, beside message: [UInt8], to path: String) throws(ContainerError) {
+  static func send(_ listener: borrowing FileDescriptor, beside message: [UInt8], to path: String)
+    throws(ContainerError)
+  {
     // unsafe: the path is terminated for the call.
     let raw = unsafe ccontainer_local_socket(path, Int32(SOCK_STREAM.rawValue), 0)
     guard raw >= 0 else { throw ContainerError("linux.seccomp.listenerPath", SystemError("connect", path, .current)) }
