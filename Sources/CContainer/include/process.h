@@ -133,6 +133,12 @@ CPROCESS_INLINE long ccontainer_seccomp_install(const void *filter, uint16_t ins
   struct sock_fprog program = {.len = instructions, .filter = (struct sock_filter *)filter};
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
+// Architectures that an x86-64 kernel reports, and libseccomp's names for them: macros that are not imported.
+static const uint32_t ccontainer_audit_x86_64 = AUDIT_ARCH_X86_64;
+static const uint32_t ccontainer_audit_i386 = AUDIT_ARCH_I386;
+static const uint32_t ccontainer_arch_x86_64 = SCMP_ARCH_X86_64;
+static const uint32_t ccontainer_arch_x86 = SCMP_ARCH_X86;
+static const uint32_t ccontainer_arch_x32 = SCMP_ARCH_X32;
 CPROCESS_INLINE uint32_t ccontainer_act_errno(uint32_t number) { return SCMP_ACT_ERRNO(number); }
 CPROCESS_INLINE uint32_t ccontainer_act_trace(uint32_t message) { return SCMP_ACT_TRACE(message); }
 
