@@ -204,7 +204,9 @@ public struct BridgeNetwork: Sendable {
   static func address(ofPort name: String) -> IPv4Address? {
     guard name.hasPrefix(portPrefix) else { return nil }
     let digits = name.utf8.dropFirst(portPrefix.utf8.count)
-    guard digits.count == 8, let value = UInt32(String(decoding: digits, as: UTF8.self), radix: 16) else { return nil }
+    let isHexadecimal = digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    guard digits.count == 8, isHexadecimal, let value = UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
+    else { return nil }
     return IPv4Address(value)
   }
 }
