@@ -15,8 +15,8 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
-// Its sched_param is the one of <sched.h>, again.
-#define sched_param linux_sched_param
+// The C library has a struct of this name too.
+#define sched_param kernel_sched_param
 #include <linux/sched/types.h>
 #undef sched_param
 #include <linux/seccomp.h>
@@ -94,8 +94,8 @@ CPROCESS_INLINE int ccontainer_capset(struct ccontainer_capabilities sets) {
 }
 
 // keyctl(2). The permissions are key_perm_t; describing needs the view permission that a fresh keyring's possessor has.
-CPROCESS_INLINE long ccontainer_join_session_keyring(const char *name) {
-  return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+CPROCESS_INLINE long ccontainer_new_session_keyring(void) {
+  return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
 CPROCESS_INLINE long ccontainer_describe_key(long key, void *text, size_t size) {
   return syscall(SYS_keyctl, KEYCTL_DESCRIBE, key, text, size);
@@ -122,10 +122,6 @@ CPROCESS_INLINE long ccontainer_getcwd(void *buffer, size_t size) { return sysca
 CPROCESS_INLINE int ccontainer_can_execute(const void *path) {
   return faccessat(AT_FDCWD, (const char *)path, X_OK, AT_EACCESS);
 }
-CPROCESS_INLINE int ccontainer_openat(int folder, const void *path, int flags, mode_t mode) {
-  return openat(folder, (const char *)path, flags, mode);
-}
-
 // A file by a path that passes no magic link (those of /proc/PID/fd and the like).
 CPROCESS_INLINE int ccontainer_open_unmagical(int from, const char *path, int flags) {
   struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
@@ -137,6 +133,12 @@ CPROCESS_INLINE long ccontainer_seccomp_install(const void *filter, uint16_t ins
   struct sock_fprog program = {.len = instructions, .filter = (struct sock_filter *)filter};
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
+// Architectures that an x86-64 kernel reports, and libseccomp's names for them: macros that are not imported.
+static const uint32_t ccontainer_audit_x86_64 = AUDIT_ARCH_X86_64;
+static const uint32_t ccontainer_audit_i386 = AUDIT_ARCH_I386;
+static const uint32_t ccontainer_arch_x86_64 = SCMP_ARCH_X86_64;
+static const uint32_t ccontainer_arch_x86 = SCMP_ARCH_X86;
+static const uint32_t ccontainer_arch_x32 = SCMP_ARCH_X32;
 CPROCESS_INLINE uint32_t ccontainer_act_errno(uint32_t number) { return SCMP_ACT_ERRNO(number); }
 CPROCESS_INLINE uint32_t ccontainer_act_trace(uint32_t message) { return SCMP_ACT_TRACE(message); }
 
@@ -151,6 +153,6 @@ CPROCESS_INLINE int ccontainer_make_mount_read_only(int mount) {
 CPROCESS_INLINE int ccontainer_execute_descriptor(int descriptor, char *const *arguments, char *const *environment) {
   return (int)syscall(SYS_execveat, descriptor, "", arguments, environment, AT_EMPTY_PATH);
 }
-CPROCESS_INLINE int ccontainer_memfd(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+CPROCESS_INLINE int ccontainer_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
 
 #endif

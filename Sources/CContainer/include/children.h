@@ -1,6 +1,6 @@
 // Processes and namespaces: clone3(2), setns(2), pidfds, descriptors over sockets.
-#ifndef CCONTAINER_SPAWN_H
-#define CCONTAINER_SPAWN_H
+#ifndef CCONTAINER_CHILDREN_H
+#define CCONTAINER_CHILDREN_H
 
 #include <errno.h>
 #include <fcntl.h>
