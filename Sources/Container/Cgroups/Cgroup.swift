@@ -69,7 +69,8 @@ public struct Cgroup: ~Copyable {
   /// Without systemd there is nothing to do.
   public mutating func adopt(pid: Int32) throws(ContainerError) {
     guard needsPID, let scope = placement.systemd else { return }
-    try Systemd.start(scope, around: pid, resources: resources, legacy: !placement.isUnified)
+    try Systemd.start(
+      scope, around: pid, resources: resources, legacy: !placement.isUnified, rootless: placement.rootless)
     needsPID = false
     var made: [String] = []
     do throws(ContainerError) {
