@@ -40,7 +40,9 @@ struct DeviceMachine {
 }
 
 /// The meaning of a rule list, said plainly: for each kind of access the last rule about it decides.
-func listAllows(_ rules: [Resources.DeviceRule], type: Linux.DeviceType, access: UInt8, major: UInt32, minor: UInt32) -> Bool {
+func listAllows(_ rules: [Resources.DeviceRule], type: Linux.DeviceType, access: UInt8, major: UInt32, minor: UInt32)
+  -> Bool
+{
   for bit: UInt8 in [1, 2, 4] where access & bit != 0 {
     let deciding = rules.last { rule in
       (rule.type == .all || rule.type == type) && (rule.major == nil || rule.major == major)
@@ -147,7 +149,8 @@ func listAllows(_ rules: [Resources.DeviceRule], type: Linux.DeviceType, access:
         rules.append(
           Rule(
             allow: Bool.random(using: &random), type: [.all, .block, .character].randomElement() ?? .all,
-            major: Bool.random() ? UInt32.random(in: 1...2) : nil, minor: Bool.random() ? UInt32.random(in: 0...1) : nil,
+            major: Bool.random() ? UInt32.random(in: 1...2) : nil,
+            minor: Bool.random() ? UInt32.random(in: 0...1) : nil,
             access: Rule.Access(rawValue: UInt8.random(in: 1...7))))
       }
       let policy = try DevicePolicy(rules)
@@ -220,8 +223,10 @@ func listAllows(_ rules: [Resources.DeviceRule], type: Linux.DeviceType, access:
     var ids = [UInt32](repeating: 0, count: 8)
     let folder = try FileDescriptor.open(path, O_RDONLY)
     #expect(ccontainer_bpf_query_device(folder.rawValue, &ids, 8) == 1)
-    open.devices = [Rule(allow: true, type: .all, major: nil, minor: nil, access: .all),
-      Rule(allow: false, type: .character, major: 1, minor: 11, access: .read)]
+    open.devices = [
+      Rule(allow: true, type: .all, major: nil, minor: nil, access: .all),
+      Rule(allow: false, type: .character, major: 1, minor: 11, access: .read),
+    ]
     try placement.update(open)
     #expect(try !opens(kmsg))
     #expect(try runs(in: path, "exec 3>\(kmsg)"))
@@ -231,7 +236,9 @@ func listAllows(_ rules: [Resources.DeviceRule], type: Linux.DeviceType, access:
 
 /// Where a v2 tree is mounted, if this process may make cgroups in it.
 let unifiedMount: String? = {
-  guard geteuid() == 0, let text = try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8) else { return nil }
+  guard geteuid() == 0, let text = try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8) else {
+    return nil
+  }
   return MountEntry.parse(text).first { $0.isUnified && !$0.readOnly }?.mountPoint
 }()
 

@@ -53,7 +53,8 @@ final class Scratch {
 
   /// docker in docker without a cgroup namespace: the mounts show the outer container's part of the tree.
   @Test func ownCgroupIsSeenBelowThePartialMount() {
-    let memberships = Membership.parse("5:memory:/docker/abc/inner\n4:pids:/docker/abc\n3:cpu:/elsewhere\n2:net_cls:/\n")
+    let memberships = Membership.parse(
+      "5:memory:/docker/abc/inner\n4:pids:/docker/abc\n3:cpu:/elsewhere\n2:net_cls:/\n")
     let mounts = MountEntry.parse(
       """
       1 0 0:1 /docker/abc /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
@@ -102,7 +103,8 @@ final class Scratch {
   @Test func stateRoundTripAndHostileState() throws {
     let placements = [
       CgroupPlacement(.none, rootless: true, reason: "read-only"),
-      CgroupPlacement(.unified(path: "/sys/fs/cgroup/a/b"), systemd: SystemdScope(slice: "s.slice", unit: "u.scope", user: true)),
+      CgroupPlacement(
+        .unified(path: "/sys/fs/cgroup/a/b"), systemd: SystemdScope(slice: "s.slice", unit: "u.scope", user: true)),
       CgroupPlacement(
         .hierarchies([CgroupHierarchy(names: "cpu,cpuacct", mountPoint: "/m", path: "/p")], unified: "/m/unified/p")),
     ]
