@@ -214,7 +214,7 @@ func eventually(_ seconds: Double = 5, _ condition: () throws -> Bool) rethrows 
     try with("oom", resources) { placement in
       var watch = try placement.oomEvents()
       #expect(watch.drain() == .nothing)
-      let inhabitant = try Inhabitant(placement, "exec tail -c 200000000 /dev/zero")
+      let inhabitant = try Inhabitant(placement, "ulimit -v 1000000; exec tail /dev/zero > /dev/null")
       var ready = pollfd(fd: watch.descriptor.rawValue, events: Int16(POLLIN), revents: 0)
       #expect(poll(&ready, 1, 20_000) == 1)
       #expect(eventually { watch.drain() == .outOfMemory } || placement.isUnified)
