@@ -69,7 +69,8 @@ public struct Cgroup: ~Copyable {
   /// Without systemd there is nothing to do.
   public borrowing func adopt(pid: Int32) throws(ContainerError) {
     guard needsPID, let scope = placement.systemd else { return }
-    try Systemd.start(scope, around: pid, resources: resources, legacy: !placement.isUnified)
+    try Systemd.start(
+      scope, around: pid, resources: resources, legacy: !placement.isUnified, rootless: placement.rootless)
     var made: [String] = []
     do throws(ContainerError) {
       // systemd makes v1 cgroups only for the controllers that it uses.
