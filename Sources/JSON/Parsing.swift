@@ -21,10 +21,13 @@ extension JSON {
     guard text.count <= mostBytes else {
       throw JSONError("\(text.count) bytes are more than the \(mostBytes) that vmrun reads")
     }
-    if let offset = text.firstIndex(of: 0) { throw JSONError("\(position(offset, text)): a NUL byte is not JSON") }
+    // unsafe: the array outlives the call.
+    let nul = unsafe text.withUnsafeBytes { unsafe ccontainer_json_nul($0.baseAddress, text.count) }
+    guard nul < 0 else { throw JSONError("\(position(nul, text)): a NUL byte is not JSON") }
     // unsafe: the array outlives the call, and its count fits Int32, as mostBytes does.
     let parsed = unsafe text.withUnsafeBytes {
-      unsafe ccontainer_json_parse($0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), Int32(text.count), Int32(mostDepth))
+      unsafe ccontainer_json_parse(
+        $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), Int32(text.count), Int32(mostDepth))
     }
     let (error, offset) = unsafe (parsed.error, Int(parsed.offset))
     guard error == json_tokener_success else { throw JSONError("\(position(offset, text)): \(reason(error))") }
@@ -33,7 +36,9 @@ extension JSON {
     // unsafe: the tree is this function's own, and nothing of it is kept: strings are copied.
     defer { unsafe _ = json_object_put(root) }
     let value = unsafe try convert(root)
-    if holdsNULInName(text) { throw JSONError("a member's name holds a NUL (\\u0000)") }
+    // unsafe: the array outlives the call.
+    let escapesNUL = unsafe text.withUnsafeBytes { unsafe ccontainer_json_escapes_nul($0.baseAddress, text.count) }
+    if escapesNUL, holdsNULInName(text) { throw JSONError("a member's name holds a NUL (\\u0000)") }
     return value
   }
 

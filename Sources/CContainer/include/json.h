@@ -2,9 +2,21 @@
 #define CCONTAINER_JSON_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/types.h>
 
 #define CCONTAINER_JSON_INLINE static inline __attribute__((always_inline, unused))
+
+// The offset of the first NUL byte, or -1.
+CCONTAINER_JSON_INLINE ssize_t ccontainer_json_nul(const void *text, size_t count) {
+  const char *found = count ? (const char *)memchr(text, 0, count) : NULL;
+  return found ? found - (const char *)text : -1;
+}
+// Whether the escape of NUL occurs in the text.
+CCONTAINER_JSON_INLINE bool ccontainer_json_escapes_nul(const void *text, size_t count) {
+  return count && memmem(text, count, "\\u0000", 6);
+}
 
 // The outcome of one parse: a null pointer is also the value null, so that `error` alone tells success.
 struct ccontainer_json_parsed {

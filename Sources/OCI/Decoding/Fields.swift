@@ -132,7 +132,9 @@ struct Fields {
 }
 
 extension SpecError {
-  static func expected(_ what: String, _ found: JSON) -> SpecError { SpecError("expected \(what), found \(found.kind)") }
+  static func expected(_ what: String, _ found: JSON) -> SpecError {
+    SpecError("expected \(what), found \(found.kind)")
+  }
 }
 
 extension JSON {

@@ -16,7 +16,9 @@ extension Process {
       }
       throw SpecError("needs at least the program", path: "args")
     }
-    guard let program = args.first, !program.isEmpty else { throw SpecError("the program's name is empty", path: "args[0]") }
+    guard let program = args.first, !program.isEmpty else {
+      throw SpecError("the program's name is empty", path: "args[0]")
+    }
     env = try fields.array("env", Self.variable)
     cwd = try fields.required("cwd", Fields.absolutePath)
     noNewPrivileges = try fields.boolean("noNewPrivileges") ?? false

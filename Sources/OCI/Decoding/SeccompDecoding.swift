@@ -45,7 +45,8 @@ extension Seccomp {
 
   /// What is legal but odd.
   func warn(_ warnings: inout [String]) {
-    for index in syscalls.indices where syscalls[index].action == defaultAction && syscalls[index].errno == defaultErrno {
+    for index in syscalls.indices where syscalls[index].action == defaultAction && syscalls[index].errno == defaultErrno
+    {
       warnings.append("linux.seccomp.syscalls[\(index)]: has no effect, being the default action")
     }
   }
