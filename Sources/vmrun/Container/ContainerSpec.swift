@@ -21,8 +21,6 @@ struct ContainerSpec {
   var networkPath: String?
   /// The container's terminal when it starts; nil without one.
   var window: Process.ConsoleSize?
-  /// Where the command's user is at home.
-  var environment: [[UInt8]] = []
   /// Absolute path of the root, and of the volumes' sources in their order.
   var root: String
   var sources: [String] = []
@@ -50,7 +48,7 @@ struct ContainerSpec {
   private func process() -> Process {
     var process = Process()
     process.args = configuration.arguments
-    process.env = environment
+    process.env = environment()
     process.cwd = configuration.workingDirectory
     process.user.uid = configuration.user
     process.user.gid = configuration.group
@@ -65,6 +63,15 @@ struct ContainerSpec {
     }
     process.capabilities = capabilities
     return process
+  }
+
+  /// The same variables as in a virtual machine; HOME is set when the user's entry in the container is known.
+  private func environment() -> [[UInt8]] {
+    var environment = DockerDefaults.environment.map { Array($0.utf8) }
+    environment.append(Array("HOSTNAME=\(configuration.hostname)".utf8))
+    if configuration.hasTerminal { environment.append(Array("TERM=xterm".utf8)) }
+    // Of two with one name the later counts.
+    return environment + configuration.environment
   }
 
   private func namespaces() -> [Linux.Namespace] {

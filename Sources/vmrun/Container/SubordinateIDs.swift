@@ -39,7 +39,6 @@ enum SubordinateIDs {
 
   /// The name of user `number`, or nil.
   static func name(of number: UInt32) -> [UInt8]? {
-    // unsafe: getpwuid returns a static record that stays valid until the next call.
     guard let contents = try? HostFile.read("/etc/passwd", limit: limit) else { return nil }
     let digits = Array("\(number)".utf8)
     for line in contents.split(separator: UInt8(ascii: "\n")) {
