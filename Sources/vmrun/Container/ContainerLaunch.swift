@@ -59,7 +59,6 @@ struct ContainerLaunch {
       relay = try naming("--tty") { () throws(SystemError) in try TerminalSession() }
       builder.window = TerminalSession.window.map { Process.ConsoleSize(height: $0.rows, width: $0.columns) }
     }
-    let layer = try configuration.keptChanges.map { (path) throws(ContainerError) in try KeptLayer(path) }
     var files: [GeneratedFile] = []
     switch configuration.network {
     case .none: break
@@ -71,24 +70,48 @@ struct ContainerLaunch {
       }
       builder.networkPath = "/proc/self/fd/\(connection.namespace.descriptor.rawValue)"
       files = generatedFiles(connection, id)
-      let ending = Result { () throws(ContainerError) in
-        try run(id, builder, engine, root: root, relay: relay, layer: layer, files: files)
+      let ending: Ending
+      do throws(ContainerError) {
+        ending = try run(id, builder, engine, relay, files)
+      } catch {
+        // The first failure is the one to tell.
+        try? network.disconnect(connection)
+        throw error
       }
       try naming("--net bridge") { () throws(NetworkError) in try network.disconnect(connection) }
-      return try ending.get()
+      return ending
     }
-    return try run(id, builder, engine, root: root, relay: relay, layer: layer, files: files)
+    return try run(id, builder, engine, relay, files)
   }
 
+  /// With everything in place that has to be given back afterwards, but the upper layer.
   private func run(
-    _ id: String, _ builder: ContainerSpec, _ engine: EngineOptions, root: String, relay: TerminalSession?,
-    layer: borrowing KeptLayer?, files: [GeneratedFile]
+    _ id: String, _ builder: ContainerSpec, _ engine: EngineOptions, _ relay: TerminalSession?, _ files: [GeneratedFile]
   ) throws(ContainerError) -> Ending {
     let spec: Spec
     do throws(UsageError) { spec = try builder.make() } catch { throw ContainerError(.invalid, error.message) }
-    var request = CreateRequest(id: id, bundle: root, spec: spec)
-    request.source = try source(root, layer, files)
+    var request = CreateRequest(id: id, bundle: builder.root, spec: spec)
     request.usesBridge = configuration.network == .bridge
+    guard let path = configuration.keptChanges else {
+      request.source = .scratch(lower: builder.root, files: files)
+      return try run(request, engine, relay)
+    }
+    let layer = try KeptLayer(path, over: builder.root, files: files)
+    request.source = layer.source(over: builder.root)
+    let ending: Ending
+    do throws(ContainerError) {
+      ending = try run(request, engine, relay)
+    } catch {
+      try? layer.finish()
+      throw error
+    }
+    try layer.finish()
+    return ending
+  }
+
+  private func run(
+    _ request: CreateRequest, _ engine: EngineOptions, _ relay: TerminalSession?
+  ) throws(ContainerError) -> Ending {
     var options = RunOptions()
     options.timeout = configuration.timeout
     options.diesWithParent = true
@@ -97,12 +120,6 @@ struct ContainerLaunch {
     options.terminal = relay
     let outcome = try Engine(engine).run(request, options)
     return ending(outcome, relay)
-  }
-
-  private func source(
-    _ root: String, _ layer: borrowing KeptLayer?, _ files: [GeneratedFile]
-  ) throws(ContainerError) -> RootSource {
-    .scratch(lower: root, files: files)
   }
 
   /// What the exit code and standard error say about `outcome`.
@@ -136,7 +153,8 @@ struct ContainerLaunch {
     if let obstacle = RootlessCheck.obstacle() { throw ContainerError(.notSupported, obstacle) }
     if configuration.network == .bridge {
       throw ContainerError(
-        .notSupported, "--net bridge needs root, since the bridge is an interface of the host; use --net host or --net none")
+        .notSupported,
+        "--net bridge needs root, since the bridge is an interface of the host; use --net host or --net none")
     }
     if SubordinateIDs.haveHelpers {
       let name = SubordinateIDs.name(of: host.user)
@@ -161,8 +179,8 @@ struct ContainerLaunch {
       name: configuration.hostname, address: connection.address, gateway: connection.gateway,
       neighbours: connection.neighbours)
     return [
-      GeneratedFile(path: "etc/hosts", content: hosts),
-      GeneratedFile(path: "etc/hostname", content: HostFiles.hostname(configuration.hostname)),
+      GeneratedFile(folder: "etc", name: "hosts", content: hosts),
+      GeneratedFile(folder: "etc", name: "hostname", content: HostFiles.hostname(configuration.hostname)),
     ]
   }
 

@@ -95,12 +95,6 @@ struct ContainerSpec {
         if mounts[index].type == "devpts", host.subordinateGroups.isEmpty {
           mounts[index].options.removeAll { $0.hasPrefix("gid=") }
         }
-        // A sysfs belongs to a network namespace, and that of the host to the host's root.
-        if mounts[index].type == "sysfs", configuration.network == .host {
-          mounts[index].type = "bind"
-          mounts[index].source = "/sys"
-          mounts[index].options = ["rbind", "rslave", "nosuid", "noexec", "nodev", "rro"]
-        }
       }
     }
     for file in hostFiles {

@@ -67,16 +67,8 @@ enum HostFile {
     try read(FileDescriptor.open(path, O_RDONLY | O_NONBLOCK), path, limit: limit)
   }
 
-  /// Reads the regular file `path` of the tree at `folder` without following a link or leaving the tree, which may be hostile.
-  static func read(_ path: String, beneath folder: borrowing FileDescriptor, limit: Int) throws(SystemError) -> [UInt8] {
-    let number = folder.rawValue
-    // unsafe: the path is NUL-terminated for the call.
-    let raw = unsafe path.withCString { unsafe clinux_open_beneath(number, $0, O_RDONLY | O_NONBLOCK | O_CLOEXEC) }
-    guard raw >= 0 else { throw SystemError("open", path, .current) }
-    return try read(FileDescriptor(owning: raw), path, limit: limit)
-  }
-
-  private static func read(_ file: consuming FileDescriptor, _ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+  private static func read(_ file: consuming FileDescriptor, _ path: String, limit: Int) throws(SystemError) -> [UInt8]
+  {
     guard clinux_s_isreg(try file.status().st_mode) else { throw SystemError("read", path, .invalid) }
     var contents = [UInt8](repeating: 0, count: limit)
     var done = 0
