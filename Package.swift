@@ -102,7 +102,7 @@ let package = Package(
     room("JSON", ["CContainer"]),
     room("OCI", ["JSON"]),
     room("Network", ["System", "CContainer", "CLinux"]),
-    room("Container", ["OCI", "JSON", "System", "CContainer", "CLinux"]),
+    room("Container", ["Network", "OCI", "JSON", "System", "CContainer", "CLinux"]),
     .executableTarget(
       name: "vmrun",
       dependencies: [
@@ -126,7 +126,7 @@ let package = Package(
       swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
-    tests("JSON"), tests("OCI", ["JSON"]), tests("Network"), tests("Container", ["OCI", "JSON"]),
+    tests("JSON"), tests("OCI", ["JSON"]), tests("Network", ["CContainer"]), tests("Container", ["OCI", "JSON"]),
     .testTarget(
       name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"],
       path: "Tests/CommandLineTests",

@@ -24,6 +24,8 @@ public struct Process: Equatable, Sendable {
   public var scheduler: Scheduler?
   /// CPU lists ("0-3,7") for the time before and after the process joined its cgroup (`exec` only).
   public var execCPUAffinity: ExecCPUAffinity?
+  /// What is legal but will not have the effect that it names; each with its path below `process`.
+  public var warnings: [String] = []
 
   public init() {}
 

@@ -13,6 +13,8 @@ public struct Spec: Equatable, Sendable {
   public var hooks = Hooks()
   public var annotations: [Annotation] = []
   public var linux = Linux()
+  /// What is legal but odd, or will not have the effect that it names; each with its path.
+  public var warnings: [String] = []
 
   /// A configuration with nothing in it.
   public init() {}

@@ -59,7 +59,7 @@ public struct SystemError: Error, Equatable, CustomStringConvertible {
 
 /// Repeats `body` while a signal interrupts it; returns its value, or nil with errno set when it returned -1.
 @inline(__always)
-func retryingInterrupts<Value: FixedWidthInteger & SignedInteger>(_ body: () -> Value) -> Value? {
+public func retryingInterrupts<Value: FixedWidthInteger & SignedInteger>(_ body: () -> Value) -> Value? {
   while true {
     let value = body()
     if value != -1 { return value }

@@ -6,5 +6,6 @@
 #include "process.h"
 #include "cgroups.h"
 #include "json.h"
+#include "constants.h"
 #include "netlink.h"
 #endif

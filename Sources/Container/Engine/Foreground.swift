@@ -1,0 +1,99 @@
+import CContainer
+import CLinux
+import System
+
+/// Waits for a container's process on behalf of a caller: forwards signals, relays the terminal, keeps the time.
+///
+/// All signals were blocked before the process was made, so that none is lost; they are taken here one by one.
+struct Foreground: ~Copyable {
+  private let pid: Int32
+  private let pidfd: Int32
+  private let relay: (any TerminalRelay)?
+  private let deadline: UInt64?
+  /// What `timeout` or the user ended it for, when it was not the process itself.
+  private var reason: ExitOutcome?
+
+  init(_ child: borrowing ChildProcess, relay: (any TerminalRelay)?, timeout: UInt64?) {
+    pid = child.pid
+    pidfd = child.pidfd.rawValue
+    self.relay = relay
+    deadline = timeout.map { Clock.now() &+ $0 }
+  }
+
+  /// How the process ended.
+  mutating func run() throws(ContainerError) -> ExitOutcome {
+    let outcome = try relay.map { (relay) throws(ContainerError) in try waitRelaying(relay) } ?? waitForSignals()
+    return reason ?? outcome
+  }
+
+  private var remaining: Int64 {
+    guard let deadline, reason == nil else { return -1 }
+    let now = Clock.now()
+    return deadline > now ? Int64(min(deadline - now, UInt64(Int64.max))) : 0
+  }
+
+  private mutating func waitForSignals() -> ExitOutcome {
+    while true {
+      let number = ccontainer_next_signal(remaining)
+      if number == 0 {
+        end(.timeout)
+      } else if let outcome = take(number) {
+        return outcome
+      }
+    }
+  }
+
+  private mutating func waitRelaying(_ relay: any TerminalRelay) throws(ContainerError) -> ExitOutcome {
+    let raw = ccontainer_all_signals_descriptor()
+    guard raw >= 0 else { throw ContainerError("", SystemError("signalfd", "", .current)) }
+    let signals = FileDescriptor(owning: raw)
+    defer { relay.finish() }
+    while true {
+      var polled = [pollfd(fd: signals.rawValue, events: Int16(POLLIN), revents: 0)]
+      for interest in relay.interests {
+        polled.append(pollfd(fd: interest.descriptor, events: interest.events, revents: 0))
+      }
+      let left = remaining
+      let milliseconds = left < 0 ? -1 : Int32(min(left / 1_000_000 + 1, Int64(Int32.max)))
+      // unsafe: the array holds count elements for the length of the call.
+      let count = unsafe polled.withUnsafeMutableBufferPointer {
+        unsafe poll($0.baseAddress, nfds_t($0.count), milliseconds)
+      }
+      if count < 0 && Errno.current != .interrupted { throw ContainerError("", SystemError("poll", "", .current)) }
+      if left == 0 && count == 0 { end(.timeout) }
+      if try relay.pump() { end(.escape) }
+      guard polled[0].revents != 0 else { continue }
+      var information = signalfd_siginfo()
+      // unsafe: the struct takes exactly what a read of a signalfd gives.
+      while unsafe read(signals.rawValue, &information, MemoryLayout<signalfd_siginfo>.size) > 0 {
+        let number = Int32(bitPattern: information.ssi_signo)
+        if number == SIGWINCH {
+          relay.resize()
+        } else if let outcome = take(number) {
+          return outcome
+        }
+      }
+    }
+  }
+
+  /// Handles signal `number`; the outcome once the process has ended.
+  private func take(_ number: Int32) -> ExitOutcome? {
+    guard number == SIGCHLD else {
+      // SIGPIPE and the runtime's own are no message to the process.
+      if number != SIGPIPE { _ = ccontainer_pidfd_send_signal(pidfd, number) }
+      return nil
+    }
+    while true {
+      var status: Int32 = 0
+      // unsafe: the status is written before the call returns.
+      let ended = unsafe ccontainer_wait(-1, WNOHANG | Int32(bitPattern: UInt32(__WALL)), &status)
+      if ended <= 0 { return nil }
+      if ended == pid { return ExitOutcome(waitStatus: status) }
+    }
+  }
+
+  private mutating func end(_ reason: ExitOutcome) {
+    if self.reason == nil { self.reason = reason }
+    _ = ccontainer_pidfd_send_signal(pidfd, SIGKILL)
+  }
+}

@@ -1,0 +1,38 @@
+import CContainer
+import CLinux
+
+/// The first process of a container whose program is not to be process 1: it starts the program, forwards signals to it, reaps whatever
+/// else ends, and ends as the program ends. Process 1 of a namespace takes no signal that it has no handler for, so a program
+/// in that place would not end by SIGTERM as it does anywhere else.
+enum Reaper {
+  /// Goes on in the program's process; the caller's process stays here.
+  static func fork() {
+    _ = ccontainer_block_signals()
+    let hadTerminal = isatty(0) == 1 && ccontainer_release_terminal(0) == 0
+    var pidfd: Int32 = -1
+    // unsafe: the descriptor's number is written before the call returns.
+    let pid = unsafe ccontainer_clone(0, -1, &pidfd)
+    if pid == 0 {
+      _ = setsid()
+      if hadTerminal { _ = ccontainer_take_terminal(0) }
+      return
+    }
+    guard pid > 0 else { _exit(125) }
+    // Nothing stays open here, or the other side of a pipe would wait for this process too.
+    _ = ccontainer_close_range(0, UInt32.max)
+    while true {
+      let number = ccontainer_next_signal(-1)
+      guard number == SIGCHLD else {
+        _ = kill(pid, number)
+        continue
+      }
+      var status: Int32 = 0
+      while true {
+        // unsafe: the status is written before the call returns.
+        let ended = unsafe ccontainer_wait(-1, WNOHANG, &status)
+        if ended <= 0 { break }
+        if ended == pid { _exit(ExitOutcome(waitStatus: status).exitCode) }
+      }
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import CContainer
+import CLinux
+import OCI
+import System
+
+/// Compiles profiles with libseccomp.
+enum SeccompCompiler {
+  /// A filter context of libseccomp.
+  @safe private struct Context: ~Copyable {
+    let raw: scmp_filter_ctx
+
+    init(_ defaultAction: UInt32) throws(ContainerError) {
+      // unsafe: a fresh context, released by deinit.
+      guard let raw = unsafe seccomp_init(defaultAction) else {
+        throw ContainerError(.notSupported, "linux.seccomp.defaultAction: this kernel's seccomp does not offer it")
+      }
+      unsafe self.raw = raw
+    }
+
+    deinit { unsafe seccomp_release(raw) }
+  }
+
+  /// The most instructions that the kernel takes in one filter (BPF_MAXINSNS).
+  static let instructionLimit = 4096
+
+  /// The program of `profile`.
+  /// - Throws: `.invalid` or `.notSupported`, naming the field.
+  static func compile(_ profile: Seccomp) throws(ContainerError) -> SeccompProgram {
+    let defaultAction = action(profile.defaultAction, profile.defaultErrno)
+    if profile.defaultAction == .notify {
+      throw ContainerError(.invalid, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default")
+    }
+    let context = try Context(defaultAction)
+    try addArchitectures(profile, context)
+    var notifies = false
+    for (index, rule) in profile.syscalls.enumerated() {
+      let value = action(rule.action, rule.errno)
+      if rule.action == .notify { notifies = true }
+      // libseccomp refuses a rule that says what holds anyway.
+      if value == defaultAction { continue }
+      for name in rule.names {
+        if rule.action == .notify && name == "write" {
+          // By this call the child tells who shall listen.
+          throw ContainerError(.invalid, "linux.seccomp.syscalls[\(index)]: SCMP_ACT_NOTIFY cannot be used for write")
+        }
+        try add(rule, name, value, context, "linux.seccomp.syscalls[\(index)].\(name)")
+      }
+    }
+    if notifies && profile.listenerPath == nil {
+      throw ContainerError(.invalid, "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY is used, but nobody is there to listen")
+    }
+    return SeccompProgram(code: try export(context), flags: try flags(profile), notifies: notifies)
+  }
+
+  /// The number of an action as seccomp(2) returns it.
+  static func action(_ action: Seccomp.Action, _ errno: UInt32?) -> UInt32 {
+    switch action {
+    case .allow: return UInt32(SECCOMP_RET_ALLOW)
+    case .killThread: return UInt32(SECCOMP_RET_KILL_THREAD)
+    case .killProcess: return UInt32(SECCOMP_RET_KILL_PROCESS)
+    case .trap: return UInt32(SECCOMP_RET_TRAP)
+    case .errno: return ccontainer_act_errno(errno ?? UInt32(EPERM))
+    case .trace: return ccontainer_act_trace(errno ?? UInt32(EPERM))
+    case .log: return UInt32(SECCOMP_RET_LOG)
+    case .notify: return UInt32(SECCOMP_RET_USER_NOTIF)
+    }
+  }
+
+  /// What this kernel can report as a system call's architecture. The native one is always there.
+  private static let architectures: [(name: String, token: UInt32)] = [
+    ("SCMP_ARCH_X86", UInt32(SCMP_ARCH_X86)), ("SCMP_ARCH_X32", UInt32(SCMP_ARCH_X32)),
+  ]
+
+  private static func addArchitectures(_ profile: Seccomp, _ context: borrowing Context) throws(ContainerError) {
+    // The names of other machines' architectures are valid and mean nothing here: no system call can carry them.
+    for (name, token) in architectures where profile.architectures.contains(name) {
+      // unsafe: the context is alive.
+      let result = unsafe seccomp_arch_add(context.raw, token)
+      guard result == 0 || result == -EEXIST else { throw failure("linux.seccomp.architectures: \(name)", result) }
+    }
+  }
+
+  private static func add(
+    _ rule: Seccomp.Rule, _ name: String, _ action: UInt32, _ context: borrowing Context, _ field: String
+  ) throws(ContainerError) {
+    // unsafe: the name lives for the call.
+    let number = unsafe CStrings.with(Array(name.utf8)) { unsafe seccomp_syscall_resolve_name($0) }
+    // A name that is too new for libseccomp: the default action holds for it, as with other runtimes.
+    if number == __NR_SCMP_ERROR { return }
+    var conditions = rule.args.map { argument in
+      scmp_arg_cmp(
+        arg: argument.index, op: comparison(argument.comparison), datum_a: argument.value,
+        datum_b: argument.valueTwo)
+    }
+    var seen: Set<UInt32> = []
+    let isRepeated = rule.args.contains { !seen.insert($0.index).inserted }
+    let groups = isRepeated ? conditions.count : 1
+    // libseccomp takes one condition for an argument: with several, each makes a rule of its own, as with other runtimes.
+    let size = isRepeated ? 1 : conditions.count
+    for group in 0..<groups {
+      // unsafe: group * size + size <= conditions.count; libseccomp reads `size` conditions.
+      let result = unsafe conditions.withUnsafeMutableBufferPointer {
+        unsafe seccomp_rule_add_array(
+          context.raw, action, number, UInt32(size), $0.baseAddress?.advanced(by: group * size))
+      }
+      // The same rule twice changes nothing.
+      guard result == 0 || result == -EEXIST else { throw failure(field, result) }
+    }
+  }
+
+  private static func comparison(_ comparison: Seccomp.Comparison) -> scmp_compare {
+    switch comparison {
+    case .notEqual: return SCMP_CMP_NE
+    case .less: return SCMP_CMP_LT
+    case .lessOrEqual: return SCMP_CMP_LE
+    case .equal: return SCMP_CMP_EQ
+    case .greaterOrEqual: return SCMP_CMP_GE
+    case .greater: return SCMP_CMP_GT
+    case .maskedEqual: return SCMP_CMP_MASKED_EQ
+    }
+  }
+
+  private static func export(_ context: borrowing Context) throws(ContainerError) -> [UInt8] {
+    // unsafe: the name is a literal.
+    let raw = unsafe CStrings.with(Array("seccomp".utf8)) { unsafe ccontainer_memfd($0, UInt32(MFD_CLOEXEC)) }
+    guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("memfd_create", "", .current)) }
+    let file = FileDescriptor(owning: raw)
+    // unsafe: the context is alive.
+    let result = unsafe seccomp_export_bpf(context.raw, file.rawValue)
+    guard result == 0 else { throw failure("linux.seccomp", result) }
+    var code = [UInt8](repeating: 0, count: (instructionLimit + 1) * 8)
+    // unsafe: the buffer is the array's own.
+    let count = unsafe code.withUnsafeMutableBytes { unsafe (try? file.readFully(into: $0, at: 0)) ?? 0 }
+    guard count > 0, count % 8 == 0, count / 8 <= instructionLimit else {
+      throw ContainerError(.notSupported, "linux.seccomp: the profile needs more than \(instructionLimit) instructions")
+    }
+    code.removeLast(code.count - count)
+    return code
+  }
+
+  private static func flags(_ profile: Seccomp) throws(ContainerError) -> UInt32 {
+    var flags: UInt32 = 0
+    for name in profile.flags {
+      switch name {
+      // There is one thread: nothing to synchronise, and with a listener the kernel would refuse the plain flag.
+      case "SECCOMP_FILTER_FLAG_TSYNC": continue
+      case "SECCOMP_FILTER_FLAG_LOG": flags |= UInt32(SECCOMP_FILTER_FLAG_LOG)
+      case "SECCOMP_FILTER_FLAG_SPEC_ALLOW": flags |= UInt32(SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+      case "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": flags |= UInt32(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+      default: throw ContainerError(.notSupported, "linux.seccomp.flags: \(name) is not known")
+      }
+    }
+    return flags
+  }
+
+  private static func failure(_ field: String, _ result: Int32) -> ContainerError {
+    ContainerError(.system, "\(field): libseccomp: \(Errno(rawValue: -result))")
+  }
+}
+
+extension SeccompProgram {
+  /// The program of `profile`.
+  static func compiled(_ profile: Seccomp, cache: String?) throws(ContainerError) -> SeccompProgram {
+    try SeccompCompiler.compile(profile)
+  }
+}
