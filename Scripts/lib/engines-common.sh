@@ -138,6 +138,13 @@ limit() {
   return 1
 }
 
+# Where the engines put their containers' cgroups: below a folder of this run's, or in a slice of systemd's.
+if [ "${cgroup_manager:-cgroupfs}" = systemd ]; then
+  docker_parent=${cgroup_parent:-}.slice podman_parent=${cgroup_parent:-}.slice
+else
+  docker_parent=/${cgroup_parent:-}/docker podman_parent=/${cgroup_parent:-}/podman
+fi
+
 # ------------------------------------------------------------------------------------------------------- what must not be left
 
 # nothing_left CGROUPS: no process of a container, no cgroup with a path that matches, no mount, no state folder of the runtime.

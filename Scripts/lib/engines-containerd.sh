@@ -5,7 +5,15 @@
 
 # The client's name space in containerd is the cgroup's parent, too.
 ctr() { command ctr -a /run/engines-containerd.sock -n "$cgroup_parent-ctr" "$@"; }
-ctr_run() { ctr run --runc-binary "$runtime" "$@"; }
+ctr_options() {
+  # With systemd the cgroup is SLICE:PREFIX:NAME, by default with a name space that is no slice.
+  ctr_driver=()
+  [ "$cgroup_manager" != systemd ] || ctr_driver=(--runc-systemd-cgroup --cgroup "$cgroup_parent.slice:ctr:$RANDOM$RANDOM")
+}
+ctr_run() {
+  ctr_options
+  ctr run --runc-binary "$runtime" "${ctr_driver[@]}" "$@"
+}
 # ctr_box NAME COMMAND...: a container in the background, with the options in $with.
 with=()
 ctr_box() { ctr_run -d "${with[@]}" $box "$@" >/dev/null; }
@@ -81,8 +89,9 @@ containerd_stdin() {
 }
 
 containerd_run_tty() {
+  ctr_options
   expect 9 "$library/engines-pty" 'name? ' 'world\n' -- ctr -a /run/engines-containerd.sock -n "$cgroup_parent-ctr" run --rm -t \
-    --runc-binary "$runtime" $box run-tty sh -c 'tty; printf "name? "; read name; echo "hello $name"; sleep 0.3; stty size; exit 9'
+    --runc-binary "$runtime" "${ctr_driver[@]}" $box run-tty sh -c 'tty; printf "name? "; read name; echo "hello $name"; sleep 0.3; stty size; exit 9'
   has "$out" "hello world"
   has "$out" "33 111"
   has "$out" /dev/pts/0
@@ -244,7 +253,7 @@ containerd_nothing_left() {
     ctr container delete "$name" || true
   done
   is "$(ctr container ls -q)" "" "containers"
-  nothing_left -ctr/
+  nothing_left '(-ctr/|\.slice/ctr-)'
 }
 
 containerd_tests() {

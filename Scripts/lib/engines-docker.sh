@@ -15,10 +15,9 @@ docker_start() {
   # Debian's own client beside Debian's daemon, when there are several.
   docker_client=$(PATH=/usr/bin:$PATH type -P docker)
   export docker_client
-  local cgroups=cgroupfs
   start_daemon dockerd dockerd -H unix:///run/engines-docker.sock --containerd /run/engines-containerd.sock --data-root "$work/docker" \
     --exec-root /run/engines-docker --pidfile /run/engines-docker.pid --iptables=false --ip6tables=false --ip-masq=false \
-    --userland-proxy=false --cgroup-parent "/$cgroup_parent/docker" --exec-opt "native.cgroupdriver=$cgroups" \
+    --userland-proxy=false --cgroup-parent "$docker_parent" --exec-opt "native.cgroupdriver=$cgroup_manager" \
     --add-runtime "tested=$runtime" --default-runtime tested
   await_daemon dockerd docker version
   docker import -c 'CMD ["sh"]' - box <"$work/root.tar" >/dev/null || fail "docker cannot import the image"
@@ -570,7 +569,7 @@ docker_checkpoint_refused() {
 
 docker_nothing_left() {
   docker ps -aq | xargs -r "$docker_client" -H unix:///run/engines-docker.sock rm -f >/dev/null
-  nothing_left '/docker/.*[0-9a-z]{20}'
+  nothing_left '(/docker/|\.slice/).*[0-9a-z]{20}'
 }
 
 docker_tests() {

@@ -4,15 +4,18 @@
 # shellcheck shell=bash disable=SC2016,SC2154,SC2034,SC2015,SC2094
 
 podman_options() {
-  podman_command=(podman --runtime "$runtime" --root "$work/podman" --runroot /run/engines-podman --tmpdir /run/engines-libpod --cgroup-manager cgroupfs)
+  podman_command=(podman --runtime "$runtime" --root "$work/podman" --runroot /run/engines-podman --tmpdir /run/engines-libpod --cgroup-manager "$cgroup_manager")
 }
+# buildah takes the parent itself as the container's cgroup, except with systemd.
+podman_build_parent=$podman_parent/libpod-build
+[ "${cgroup_manager:-}" != systemd ] || podman_build_parent=$podman_parent
 podman() {
   podman_options
   command "${podman_command[@]}" "$@"
 }
 # prun OPTIONS IMAGE COMMAND: a container of its own that is gone afterwards; pbox NAME OPTIONS...: one in the background.
-prun() { podman run --rm --network none --cgroup-parent "/$cgroup_parent/podman" "$@"; }
-pbox() { podman run -d --network none --cgroup-parent "/$cgroup_parent/podman" --name "$@" >/dev/null; }
+prun() { podman run --rm --network none --cgroup-parent "$podman_parent" "$@"; }
+pbox() { podman run -d --network none --cgroup-parent "$podman_parent" --name "$@" >/dev/null; }
 podman_pid() { podman inspect -f '{{.State.Pid}}' "$1"; }
 podman_state() { is "$(podman inspect -f "{{.State.$2}}" "$1")" "$3" "$1's $2"; }
 podman_logged() { has "$(podman logs "$1" 2>&1)" "$2"; }
@@ -24,7 +27,6 @@ podman_start() {
 [containers]
 default_ulimits = []
 [engine]
-cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
   printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "/run/engines-podman"\n' "$work/podman" >/etc/containers/storage.conf
@@ -47,7 +49,7 @@ podman_stdin() {
 
 podman_run_tty() {
   podman_options
-  expect 9 "$library/engines-pty" 'name? ' 'world\n' -- "${podman_command[@]}" run --rm -it --network none --cgroup-parent "/$cgroup_parent/podman" box \
+  expect 9 "$library/engines-pty" 'name? ' 'world\n' -- "${podman_command[@]}" run --rm -it --network none --cgroup-parent "$podman_parent" box \
     sh -c 'tty; printf "name? "; read name; echo "hello $name"; sleep 0.3; stty size; exit 9'
   has "$out" "hello world"
   has "$out" "33 111"
@@ -186,11 +188,11 @@ podman_build() {
   mkdir context
   cp "$work/root.tar" context/root.tar
   printf 'FROM scratch\nADD root.tar /\nRUN echo built by $(id -u) >/file && grep Seccomp: /proc/self/status >>/file\nUSER user\nRUN id -un >/tmp/user\nCMD cat /file /tmp/user\n' >context/Containerfile
-  expect 0 podman build --network none --cgroup-parent "/$cgroup_parent/podman/libpod-build" -t built context
+  expect 0 podman build --network none --cgroup-parent "$podman_build_parent" -t built context
   expect 0 prun built
   is "$out" $'built by 0\nSeccomp:\t2\nuser'
   printf 'FROM localhost/box\nRUN exit 23\n' >context/Containerfile
-  expect 23 podman build --network none --cgroup-parent "/$cgroup_parent/podman/libpod-build" context
+  expect 23 podman build --network none --cgroup-parent "$podman_build_parent" context
 }
 
 podman_registry() {
@@ -205,7 +207,7 @@ podman_registry() {
 }
 
 podman_pod() {
-  expect 0 podman pod create --name pod --network none --cgroup-parent "/$cgroup_parent/podman" --infra-image localhost/box --infra-command 'sleep 1000000' --share net,ipc,uts
+  expect 0 podman pod create --name pod --network none --cgroup-parent "$podman_parent" --infra-image localhost/box --infra-command 'sleep 1000000' --share net,ipc,uts
   expect 0 podman run -d --pod pod --name pod-server box sh -c 'mkdir /www; echo answer >/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /www'
   expect 0 podman run --rm --pod pod box sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O- http://127.0.0.1:8080/ && break; sleep 0.2; done; hostname'
   is "$out" $'answer\npod'
@@ -234,7 +236,7 @@ podman_hooks() {
   # startContainer runs in the container, where the host's folders are not: its path is mounted.
   mkdir -p "$PWD/inside"
   printf '{"version": "1.0.0", "hook": {"path": "/bin/sh", "args": ["sh", "-c", "cat >/inside/state; echo startContainer $(cat /proc/1/comm) >/inside/order"]}, "when": {"always": true}, "stages": ["startContainer"]}\n' >hooks/startContainer.json
-  expect 0 podman --hooks-dir "$PWD/hooks" run --name hooks --network none --cgroup-parent "/$cgroup_parent/podman" -v "$PWD/inside:/inside" box echo ran
+  expect 0 podman --hooks-dir "$PWD/hooks" run --name hooks --network none --cgroup-parent "$podman_parent" -v "$PWD/inside:/inside" box echo ran
   is "$out" ran
   expect 0 podman --hooks-dir "$PWD/hooks" rm -f hooks
   soon grep -q poststop order
@@ -248,7 +250,7 @@ podman_hooks() {
 podman_failing_hook() {
   mkdir hooks
   printf '{"version": "1.0.0", "hook": {"path": "/bin/sh", "args": ["sh", "-c", "echo the hook says no >&2; exit 3"]}, "when": {"always": true}, "stages": ["createRuntime"]}\n' >hooks/no.json
-  expect 126 podman --hooks-dir "$PWD/hooks" run --name hook-no --network none --cgroup-parent "/$cgroup_parent/podman" box echo ran
+  expect 126 podman --hooks-dir "$PWD/hooks" run --name hook-no --network none --cgroup-parent "$podman_parent" box echo ran
   is "$out" ""
   podman rm -f hook-no
 }
@@ -296,7 +298,7 @@ podman_identity() {
 }
 
 podman_namespaces() {
-  expect 0 podman run --rm --cgroup-parent "/$cgroup_parent/podman" --network host --pid host --ipc host --uts host --cgroupns host box sh -c 'for k in net pid ipc uts cgroup; do readlink /proc/self/ns/$k; done'
+  expect 0 podman run --rm --cgroup-parent "$podman_parent" --network host --pid host --ipc host --uts host --cgroupns host box sh -c 'for k in net pid ipc uts cgroup; do readlink /proc/self/ns/$k; done'
   is "$out" "$(for kind in net pid ipc uts cgroup; do readlink "/proc/self/ns/$kind"; done)" "the host's namespaces"
   pbox namespaces box sleep 1000
   expect 0 prun --pid container:namespaces box cat /proc/1/comm
@@ -363,7 +365,7 @@ podman_many() {
 podman_nothing_left() {
   podman pod rm -f -a -t 0
   podman rm -f -a -t 0
-  nothing_left '/podman/(.*/)?libpod-'
+  nothing_left '(/podman|\.slice)/(.*/)?(libpod|buildah)-'
 }
 
 podman_tests() {
