@@ -47,8 +47,7 @@ static char *with_number(const char *text) {
 
 static pid_t start(char **arguments) {
   char **own = calloc(128, sizeof *own);
-  int count = 0;
-  for (; arguments[count] && count < 127; count++) own[count] = with_number(arguments[count]);
+  for (int i = 0; arguments[i] && i < 127; i++) own[i] = with_number(arguments[i]);
   number++;
   pid_t child = vfork();
   if (child == 0) {
@@ -62,7 +61,7 @@ static pid_t start(char **arguments) {
     execv(command[0], command);
     _exit(127);
   }
-  for (int i = 0; i < count; i++) free(own[i]);
+  for (char **text = own; *text; text++) free(*text);
   free(own);
   return child;
 }
