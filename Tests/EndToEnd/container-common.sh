@@ -91,12 +91,12 @@ leftovers() {
   grep -F "$PREFIX" /proc/self/mountinfo | sed 's/^/mount /'
   grep -F "$STATE" /proc/self/mountinfo | sed 's/^/mount /'
   local process
-  for process in /proc/[0-9]*; do
+  for process in $(grep -lsF -- "$PREFIX" /proc/[0-9]*/cgroup; grep -lsF -- "$STATE" /proc/[0-9]*/cmdline); do
+    process=${process#/proc/}
+    process=${process%/*}
     # What has ended and waits for its parent is no longer the runtime's.
-    case $(sed 's/.*) //' "$process/stat" 2>/dev/null) in Z* | X* | '') continue ;; esac
-    if grep -qs -- "$PREFIX" "$process/cgroup" || { tr '\0' ' ' <"$process/cmdline" | grep -F -- "$PREFIX-" | grep -qF -- "$STATE"; } 2>/dev/null; then
-      [ "${process#/proc/}" = $$ ] || [ "${process#/proc/}" = $BASHPID ] || echo "process ${process#/proc/} $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)"
-    fi
+    case $(sed 's/.*) //' "/proc/$process/stat" 2>/dev/null) in Z* | X* | '') continue ;; esac
+    [ "$process" = $$ ] || [ "$process" = "$BASHPID" ] || echo "process $process $(tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null)"
   done
   find "$STATE" -mindepth 1 -name "*$PREFIX*" 2>/dev/null | sed 's/^/state /'
 }

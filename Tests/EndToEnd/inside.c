@@ -3,8 +3,8 @@
  *   inside fds                       the numbers of its open descriptors, one a line
  *   inside call NUMBER [ARGS]        makes one system call: "ok VALUE" or "errno NUMBER"
  *   inside write PATH...             tries to open each for writing: "PATH: opened" or "PATH: REASON"
- *   inside overwrite SECONDS         catches every other program that runs in this PID namespace by /proc/PID/exe and tries to write
- *                                    to it, also after its end: a line per attempt that succeeded, then "caught N, wrote M"
+ *   inside overwrite SECONDS FILE    catches every other program than FILE that runs in this PID namespace by /proc/PID/exe and tries to
+ *                                    write to it, also after its end: a line per attempt that succeeded, then "caught N, wrote M"
  *   inside sched                     policy, nice value, I/O priority class and data
  *   inside file N                    what can be read from descriptor N
  *   inside outside NAME              looks for the file NAME in every place above the working directory: "found" or "not found"
@@ -24,11 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static int overwrite(double seconds) {
-  struct stat own;
+static int overwrite(double seconds, const char *spared) {
+  struct stat own, file;
   struct { int fd; dev_t device; ino_t inode; } caught[64];
   int count = 0, wrote = 0;
-  if (stat("/proc/self/exe", &own)) return 99;
+  if (stat("/proc/self/exe", &own) || stat(spared, &file)) return 99;
   struct timespec begun, now;
   clock_gettime(CLOCK_MONOTONIC, &begun);
   do {
@@ -38,7 +38,8 @@ static int overwrite(double seconds) {
       int fd = open(path, O_PATH | O_CLOEXEC);
       struct stat other;
       if (fd < 0) continue;
-      int known = fstat(fd, &other) || (other.st_dev == own.st_dev && other.st_ino == own.st_ino);
+      int known = fstat(fd, &other) || (other.st_dev == own.st_dev && other.st_ino == own.st_ino) ||
+                  (other.st_dev == file.st_dev && other.st_ino == file.st_ino);
       for (int i = 0; i < count; i++) known |= caught[i].device == other.st_dev && caught[i].inode == other.st_ino;
       if (known) {
         close(fd);
@@ -92,7 +93,7 @@ int main(int argc, char **argv) {
     }
     return 0;
   }
-  if (!strcmp(what, "overwrite") && argc == 3) return overwrite(atof(argv[2]));
+  if (!strcmp(what, "overwrite") && argc == 4) return overwrite(atof(argv[2]), argv[3]);
   if (!strcmp(what, "sched")) {
     long priority = syscall(SYS_ioprio_get, 1, 0);
     printf("policy %d nice %d io %ld/%ld\n", sched_getscheduler(0), getpriority(PRIO_PROCESS, 0), priority >> 13, priority & 7);

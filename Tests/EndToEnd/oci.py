@@ -48,10 +48,11 @@ def bundle(folder, rootfs, code=""):
     def rule(action, *names, **more):
         return {"names": list(names), "action": action, **more}
 
+    os.makedirs(folder, exist_ok=True)
     exec(code, {"c": c, "p": p, "l": l, "m": m, "args": args, "sh": sh, "ns": ns, "no_ns": no_ns, "mount": mount, "hook": hook,
                 "seccomp": seccomp, "rule": rule, "os": os, "folder": os.path.abspath(folder)})
-    c["root"]["path"] = c["root"]["path"] if c["root"].get("path") not in ("rootfs", None) else os.path.abspath(rootfs)
-    os.makedirs(folder, exist_ok=True)
+    if isinstance(c.get("root"), dict) and c["root"].get("path") == "rootfs":
+        c["root"]["path"] = os.path.abspath(rootfs)
     with open(f"{folder}/config.json", "w") as file:
         json.dump(c, file, indent=1)
 
