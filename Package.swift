@@ -128,7 +128,8 @@ let package = Package(
     tests("Virtio"), tests("Devices"), tests("Machine"),
     tests("JSON"), tests("OCI", ["JSON"]), tests("Network", ["CContainer"]), tests("Container", ["OCI", "JSON"]),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["vmrun", "Machine", "Boot", "TestSupport"],
+      name: "CommandLineTests",
+      dependencies: ["vmrun", "Machine", "Boot", "Container", "Network", "OCI", "Devices", "System", "CLinux", "TestSupport"],
       path: "Tests/CommandLineTests",
       swiftSettings: gnuSource),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),

@@ -9,12 +9,16 @@ enum Help {
   static let pointer = "see vmrun --help"
 
   static let text = """
-    vmrun starts a micro-VM on KVM and exits with its payload's exit code.
+    vmrun starts a micro-VM on KVM, or a container, and exits with its payload's exit code.
 
     usage:
       vmrun [options]                                        boot the built-in guest
       vmrun --kernel FILE [options]                          boot a Linux kernel; the console is this terminal
       vmrun --kernel FILE --rootfs DIR [options] -- CMD ...  boot it and run CMD with a copy of DIR as its root
+      vmrun --container --rootfs DIR [options] -- CMD ...    run CMD in a container with DIR as its root
+
+    isolation:
+      --isolation KIND      vm or container; --container is short for the latter            [vm]
 
     kernel:
       --kernel FILE         a bzImage (any compression that Linux offers) or an ELF vmlinux, x86-64
@@ -25,20 +29,41 @@ enum Help {
       --kernel-pages MODE   shared: VMs of one kernel share its unchanged pages; copied: in huge pages, which starts faster
                             where this host is itself a VM; auto: the one that suits this host     [auto]
 
+    machine and container:
+      --cpus N              virtual processors, 1 to 255; of a container's time also a part (0.5)     [1; container all]
+      --memory SIZE         512M, 2G ... (binary units); a kernel's least is 64M, Debian's 80M    [256M; built-in guest 32M;
+                            container all]
+      --timeout TIME        ends it after 30, 1.5, 500ms, 2m ...                            [never]
+
     machine:
-      --cpus N              virtual processors, 1 to 255                                    [1]
-      --memory SIZE         512M, 2G ... (binary units); a kernel's least is 64M, Debian's 80M    [256M; built-in guest 32M]
       --disk FILE[,ro]      a raw image or block device as /dev/vda, vdb, ... (repeatable)
-      --timeout TIME        ends the VM after 30, 1.5, 500ms, 2m ...                        [never]
       --console WHERE       where the serial console goes: stdio, stderr, none or a file    [stdio; captured for CMD]
 
     command:
-      --rootfs DIR          CMD's root; copied into the guest, never changed on the host
+      --rootfs DIR          CMD's root, never changed on the host: a VM gets a copy, a container a layer in memory over it
       --env K=V, -e         an environment variable; K alone passes vmrun's own value on (repeatable)
       --workdir DIR, -w     where CMD starts                                                [/]
       --user UID[:GID], -u  numeric user and group                                          [0:0]
-      --hostname NAME       the guest's name                                                [vmrun]
+      --hostname NAME       the guest's or container's name                                 [vmrun]
       --tty, -t             gives CMD a terminal; signals and window size are forwarded
+
+    container:
+      --pids N              processes and threads at most                                   [no limit]
+      --volume SRC:DST[:ro] shows file or directory SRC of the host at DST (repeatable)
+      --net MODE            none: an own lo and nothing else; host: the host's network; bridge: an eth0 on bridge vmrun0,
+                            where containers and host reach each other (needs root). Nothing is forwarded between the
+                            bridge and other networks: vmrun sets up no address translation and no forwarding.
+                            /etc/hosts names the container, those that were there before it, and the host as
+                            host.vmrun                                                      [none]
+      --read-only           the root cannot be written to
+      --keep-changes DIR    keeps what changes in DIR, a new or empty directory, in place of memory: the upper layer of an
+                            overlay. What was removed is a character device 0/0 of that name, a directory that replaces
+                            another has the attribute trusted.overlay.opaque (user.overlay.opaque without root); mount it
+                            over --rootfs to see the whole: mount -t overlay -o lowerdir=DIR:ROOTFS overlay PLACE
+      --name ID             the container's name, for vmrun list, exec, kill and the like   [made up]
+
+    A container has pid, mount, network, ipc, uts and cgroup namespaces, docker's default capabilities, devices, masks
+    and seccomp profile, and no_new_privs. Without root it also has a user namespace, in which you are root.
 
     other:
       --timings[=json]      a table of where the start's time went, on standard error
@@ -47,8 +72,8 @@ enum Help {
       --help, -h            this text
       --version, -V         the version
 
-    On a terminal, Ctrl-A x ends the VM, Ctrl-A Ctrl-A sends a Ctrl-A, Ctrl-A h helps. SIGINT, SIGTERM and SIGHUP are
-    forwarded to CMD; a third SIGINT, or any of them without CMD, ends the VM.
+    On a terminal, Ctrl-A x ends VM or container, Ctrl-A Ctrl-A sends a Ctrl-A, Ctrl-A h helps. SIGINT, SIGTERM and SIGHUP are
+    forwarded to CMD; a third SIGINT, or any of them without CMD, ends VM or container.
 
     exit codes:
       CMD's own; 128+n when signal n ended it; 126 not executable; 127 not found. Without CMD: 0 power-off, or the code
@@ -61,6 +86,8 @@ enum Help {
     examples:
       vmrun --append exit=3; echo $?
       vmrun --kernel /boot/vmlinuz-$(uname -r) --rootfs ./busybox -- sh -c 'uname -r; exit 7'
+      vmrun --container --rootfs ./busybox -- sh -c 'echo hello; exit 7'
+      vmrun --container --rootfs ./busybox --net bridge --cpus 0.5 --memory 64M --tty -- sh
       vmrun --kernel bzImage --initrd initramfs.cpio --append 'rdinit=/init' --cpus 2 --memory 1G --timeout 60
 
     """

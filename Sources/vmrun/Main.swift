@@ -1,4 +1,5 @@
 import CLinux
+import Container
 import GuestInit
 import GuestProtocol
 import Machine
@@ -48,6 +49,9 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
     case .launch(let configuration, let timings):
       timeline.end(.parse)
       return launch(configuration, timings: timings, timeline: timeline)
+    case .container(let configuration, let timings):
+      timeline.end(.parse)
+      return contain(configuration, timings: timings, timeline: timeline)
     }
   } catch {
     Log.message("\(error.message)\n       \(Help.pointer)")
@@ -60,12 +64,21 @@ private func launch(_ configuration: Configuration, timings: TimingsFormat?, tim
   let outcome = Launcher.run(configuration, timeline: timeline)
   timeline.end(.teardown)
   if let message = outcome.message { Log.message(message) }
-  switch timings {
-  case .table: Log.raw(TimingsReport.table(timeline))
-  case .json: Log.raw(TimingsReport.json(timeline, exitCode: outcome.exitCode))
-  case nil: break
-  }
+  TimingsReport(timeline).print(timings, exitCode: outcome.exitCode)
   return outcome.exitCode
+}
+
+/// Runs one container, tells what there is to tell, and returns the exit code.
+private func contain(
+  _ configuration: ContainerConfiguration, timings: TimingsFormat?, timeline: Timeline
+) -> Int32 {
+  // A page that cannot be had costs the report its details, and the command nothing.
+  let clock = timings == nil ? nil : try? SetupClock()
+  let ending = ContainerLaunch(configuration, start: timeline.start, clock: clock).run()
+  timeline.end(.teardown)
+  if let message = ending.message { Log.message(message) }
+  TimingsReport(timeline, clock).print(timings, exitCode: ending.exitCode)
+  return ending.exitCode
 }
 
 /// Text for standard output.

@@ -19,6 +19,7 @@ import Testing
       case .help: return "help"
       case .version: return "version"
       case .launch: return "launch"
+      case .container: return "container"
       }
     } catch { return error.message }
   }
@@ -221,9 +222,9 @@ import Testing
     let timeline = Timeline()
     timeline.end(.parse)
     timeline.end(.openKVM)
-    let table = TimingsReport.table(timeline)
-    #expect(table.split(separator: "\n").count == 3 && table.contains("open KVM"))
-    let json = TimingsReport.json(timeline, exitCode: 7)
+    let report = TimingsReport(timeline)
+    #expect(report.table.split(separator: "\n").count == 3 && report.table.contains("open KVM"))
+    let json = report.json(exitCode: 7)
     #expect(
       json.hasPrefix("{\"clock\":\"CLOCK_MONOTONIC\"") && json.contains("\"exit_code\":7") && json.hasSuffix("}]}\n"))
   }

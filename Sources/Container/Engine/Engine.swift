@@ -75,7 +75,7 @@ public struct Engine {
     let container = try Creation.make(request, options, in: root, self.options, gate: false)
     var outcome = ExitOutcome.detached
     do throws(ContainerError) {
-      if let master = container.terminal, let relay = options.terminal { try relay.start(master: master.rawValue) }
+      if let master = container.terminal, let relay = options.terminal { try relay.start(master: master.descriptor.rawValue) }
       options.clock?.stamp(.ready)
       container.child.channel.send(.proceed)
       try container.child.awaitExecution()
@@ -125,7 +125,7 @@ public struct Engine {
         try record.placement.killAll()
         return
       }
-      for pid in try record.placement.processes() { _ = CLinux.kill(pid, signal) }
+      for pid in record.placement.processes() { _ = CLinux.kill(pid, signal) }
       return
     }
     guard let process = record.process else {
@@ -291,6 +291,7 @@ public struct Engine {
         Log.message("\(error)")
       }
     }
+    if let group = record.rdtGroup { _ = unsafe rmdir(group) }
     if record.usesBridge {
       try naming("network") { () throws(NetworkError) in try BridgeNetwork(folder: root.path).sweep() }
     }

@@ -21,6 +21,8 @@ struct StateRecord: Equatable {
   var namespaces: [Linux.Namespace]
   /// Whether its configuration has hooks that run after the program's start.
   var hasLateHooks = false
+  /// Its own group in resctrl.
+  var rdtGroup: String?
   /// Whether it is connected to vmrun's bridge.
   var usesBridge = false
 
@@ -38,6 +40,7 @@ struct StateRecord: Equatable {
       members.append(.init("startTicks", .unsigned(process.startTicks)))
     }
     if hasLateHooks { members.append(.init("lateHooks", .boolean(true))) }
+    if let rdtGroup { members.append(.init("resctrl", .string(rdtGroup))) }
     if usesBridge { members.append(.init("bridge", .boolean(true))) }
     members.append(.init("cgroup", placement.json))
     members.append(
@@ -107,6 +110,7 @@ struct StateRecord: Equatable {
       }
     }
     if case .boolean(true)? = json["lateHooks"] { hasLateHooks = true }
+    if case .string(let group)? = json["resctrl"] { rdtGroup = group }
     if case .boolean(true)? = json["bridge"] { usesBridge = true }
   }
 }

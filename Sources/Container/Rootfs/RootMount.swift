@@ -7,6 +7,8 @@ import System
 enum RootMount {
   /// The root's tree, made with the caller's rights on the host; nil when the child has to make it with its own.
   static func openInParent(_ source: RootSource) throws(ContainerError) -> SharedFile? {
+    // Its upper layer exists in the child's mount namespace only.
+    if case .scratch = source { return nil }
     do throws(SystemError) {
       let tree = try make(source, userNamespace: false)
       // As a copy made in the child's mount namespace would be.
@@ -38,6 +40,8 @@ enum RootMount {
       tree = given
     } else if case .directory = source {
       tree = SharedFile(try MountCalls.cloneTree(of: place.rawValue, recursive: true))
+    } else if case .scratch(_, let files) = source {
+      tree = SharedFile(try ScratchLayer.make(over: place, files: files, userNamespace: userNamespace))
     } else {
       tree = SharedFile(try make(source, userNamespace: userNamespace))
     }
@@ -84,25 +88,29 @@ enum RootMount {
     switch source {
     case .directory(let path): return try MountCalls.cloneTree(path, recursive: true)
     case .overlay(let lower, let upper, let work):
-      // Descriptors stand for the folders: paths would have to be escaped, and are limited to 255 bytes (fsconfig(2)).
-      let folders = OverlayFolders(
+      return try overlay(
         lower: try FileDescriptor.open(lower, O_PATH | O_DIRECTORY),
         upper: try FileDescriptor.open(upper, O_PATH | O_DIRECTORY),
-        work: try FileDescriptor.open(work, O_PATH | O_DIRECTORY))
-      let context = try FileSystemContext("overlay")
-      try context.set("source", "overlay")
-      try context.set("lowerdir", "/proc/self/fd/\(folders.lower.rawValue)")
-      try context.set("upperdir", "/proc/self/fd/\(folders.upper.rawValue)")
-      try context.set("workdir", "/proc/self/fd/\(folders.work.rawValue)")
-      // Without rights over the host's file systems overlay keeps its marks in user.overlay attributes (Linux 5.11).
-      if userNamespace { try context.set("userxattr") }
-      return try context.mount(attributes: 0)
+        work: try FileDescriptor.open(work, O_PATH | O_DIRECTORY), userNamespace: userNamespace)
+    case .scratch(let lower, let files):
+      return try ScratchLayer.make(
+        over: try FileDescriptor.open(lower, O_PATH | O_DIRECTORY), files: files, userNamespace: userNamespace)
     }
   }
 
-  private struct OverlayFolders: ~Copyable {
-    let lower: FileDescriptor
-    let upper: FileDescriptor
-    let work: FileDescriptor
+  /// A detached overlay. Descriptors stand for the folders: paths would have to be escaped, and are limited to 255 bytes
+  /// (fsconfig(2)).
+  static func overlay(
+    lower: borrowing FileDescriptor, upper: borrowing FileDescriptor, work: borrowing FileDescriptor,
+    userNamespace: Bool
+  ) throws(SystemError) -> FileDescriptor {
+    let context = try FileSystemContext("overlay")
+    try context.set("source", "overlay")
+    try context.set("lowerdir", "/proc/self/fd/\(lower.rawValue)")
+    try context.set("upperdir", "/proc/self/fd/\(upper.rawValue)")
+    try context.set("workdir", "/proc/self/fd/\(work.rawValue)")
+    // Without rights over the host's file systems overlay keeps its marks in user.overlay attributes (Linux 5.11).
+    if userNamespace { try context.set("userxattr") }
+    return try context.mount(attributes: 0)
   }
 }

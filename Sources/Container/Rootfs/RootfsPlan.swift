@@ -10,12 +10,14 @@ public enum RootSource: Equatable, Sendable {
   /// An overlay over `lower`, which stays as it is; what changes goes to `upper`. `work` is an empty folder on `upper`'s
   /// file system.
   case overlay(lower: String, upper: String, work: String)
+  /// An overlay over `lower` whose changes are forgotten with the container, and which begins with `files`.
+  case scratch(lower: String, files: [GeneratedFile])
 
   /// The folder upon which the root is mounted before the pivot, and which hooks know.
   var path: String {
     switch self {
     case .directory(let path): return path
-    case .overlay(let lower, _, _): return lower
+    case .overlay(let lower, _, _), .scratch(let lower, _): return lower
     }
   }
 }
