@@ -133,8 +133,7 @@ import Testing
   }
 
   @Test func theOtherSideGone() throws {
-    let ends = try Channel.pair()
-    let parent = ends.takeParent()
+    let parent = try Channel.pair().parent
     #expect(try parent.receive() == nil)
     #expect(!parent.send(.proceed))
     #expect(throws: ContainerError.self) { try parent.ask(.ready) }
@@ -143,7 +142,7 @@ import Testing
 
 @Suite struct ProgramTests {
   @Test func inputOutputAndStatus() throws {
-    let outcome = try Program.run(
+    let outcome = try ExternalProgram.run(
       "/bin/sh", ["sh", "-c", "cat; echo $A >&2; exit 3"].map { Array($0.utf8) }, environment: [Array("A=b".utf8)],
       input: Array("in ".utf8), timeout: 10)
     #expect(outcome.text == "exit status 3: in b")
@@ -151,13 +150,13 @@ import Testing
 
   @Test func aTimeoutEndsIt() {
     #expect(throws: ContainerError.self) {
-      _ = try Program.run("/bin/sleep", ["sleep", "60"].map { Array($0.utf8) }, environment: [], input: [], timeout: 1)
+      _ = try ExternalProgram.run("/bin/sleep", ["sleep", "60"].map { Array($0.utf8) }, environment: [], input: [], timeout: 1)
     }
   }
 
   @Test func whatCannotBeExecuted() {
     #expect(throws: ContainerError.self) {
-      _ = try Program.run("/nowhere/at/all", [[120]], environment: [], input: [], timeout: nil)
+      _ = try ExternalProgram.run("/nowhere/at/all", [[120]], environment: [], input: [], timeout: nil)
     }
   }
 }
