@@ -18,8 +18,8 @@ let realPlacement: CgroupPlacement? = {
   return placement
 }()
 
-/// A shell in a cgroup; killed with its owner.
-final class Inhabitant {
+/// A shell in a cgroup, which is killed with the cgroup.
+struct Inhabitant {
   let process = Foundation.Process()
   init(_ placement: CgroupPlacement, _ script: String) throws {
     var joins = ""
@@ -28,10 +28,6 @@ final class Inhabitant {
     process.arguments = ["-c", joins + "{ \(script); }"]
     process.standardError = FileHandle.nullDevice
     try process.run()
-  }
-  deinit {
-    // The runner's threads block SIGTERM, and children inherit that.
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
   }
 }
 

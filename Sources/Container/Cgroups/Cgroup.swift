@@ -108,7 +108,7 @@ public struct Cgroup: ~Copyable {
       for hierarchy in hierarchies {
         let isNew = try make(hierarchy.directory, &made, occupied)
         fresh = fresh && isNew
-        if hierarchy.has("cpuset") { try CgroupTree.inheritCPUSet(hierarchy) }
+        if hierarchy.has("cpuset") { try CgroupTree.inheritCPUSet(hierarchy, isNew: isNew) }
       }
       if let unified {
         let isNew = try make(unified, &made, occupied)
