@@ -471,7 +471,7 @@ test_cgroups_path_stays_below() {
 
 test_random_changes_of_a_configuration() {
   # What docker would never send: values of other types and sizes in the place of every value, and broken text.
-  "$PYTHON" "$HERE/oci.py" fuzz "$RT" "$STATE" "$T/box" "$R" "${SEED:-1}" "$((RUNS * 2))" >log 2>&1
+  "$PYTHON" "$HERE/oci.py" fuzz "$RT" "$STATE" "$T/box" "$R" "${SEED:-1}" "$((RUNS * 2))" "$PREFIX-fuzz" >log 2>&1
   is "exit code of the attempts" $? 0
   has "they were made" log '^ran [0-9]+, refused [1-9]'
   [ "$(tail -n 1 log | sed 's/.*bad //')" = 0 ] || head -n 20 log >>notes
@@ -606,7 +606,7 @@ test_many_runs_leave_nothing() {
     wc -l </proc/self/mountinfo
     find "$STATE" /run/vmrun /run/runc /tmp -maxdepth 1 2>/dev/null | grep -v '/tmp/bash_jobs' | LC_ALL=C sort
     ls -l /proc/self/fd | wc -l
-    find /dev/shm /dev/mqueue | LC_ALL=C sort
+    find /dev/shm /dev/mqueue 2>/dev/null | LC_ALL=C sort
   }
   rt run --bundle b "$PREFIX-b0"
   snapshot >before
