@@ -354,7 +354,7 @@ test_working_directory_by_a_descriptor() {
   : >"/$marker"
   up box 'sh("exec sleep 100")'
   exec 3</ 4</ 5</ 6</ 7</ 8</ 9</ 10</
-  for fd in 3 4 5 6 7 8 9 10 11 12 15 20; do
+  for fd in 3 4 5 7 8 10 12; do
     for path in /proc/self/fd/$fd /proc/self/fd/$fd/../.. /proc/1/fd/$fd /dev/fd/$fd; do
       bundle b 'p["cwd"] = "'$path'"; args("inside", "outside", "'$marker'")'
       rt run --bundle b "$PREFIX-b"
@@ -459,13 +459,11 @@ sh("mount -t tmpfs x /proc && mkdir -p /proc/self/attr /proc/self/fd /proc/1 && 
 }
 
 test_cgroups_path_stays_below() {
-  for path in /../../../../tmp/x ../../x "/$PREFIX/../../../x"; do
+  for path in "/../../../../tmp/x-$PREFIX" "../../x-$PREFIX" "/$PREFIX/../../../x-$PREFIX"; do
     bundle b 'c["linux"]["cgroupsPath"] = "'"$path"'"; sh("true")'
     rt run --bundle b "$PREFIX-b"
     within "exit code" $code 0 127
-    [ ! -e /tmp/x ] && [ ! -e /sys/x ]
-    is "nothing is made outside" $? 0
-    find /sys/fs/cgroup -depth -name x -type d -exec rmdir {} + 2>/dev/null
+    is "what is made outside" "$(find /tmp /sys /sys/fs / -maxdepth 1 -name "x-$PREFIX" 2>/dev/null)" ''
   done
 }
 
