@@ -41,16 +41,6 @@ struct ChildProcess: ~Copyable {
     return packet
   }
 
-  /// Takes the listener of the child's filter, its descriptor `number`, and sends it to the agent of `seccomp`.
-  borrowing func sendListener(_ number: Int32, of seccomp: Seccomp?, _ status: ContainerStatus) throws(ContainerError) {
-    guard let seccomp, let path = seccomp.listenerPath else {
-      throw ContainerError(.invalid, "linux.seccomp.listenerPath: is missing, but the profile notifies")
-    }
-    let listener = try SeccompListener.take(number, fromProcess: pidfd)
-    try SeccompListener.send(
-      listener, to: path, pid: pid, metadata: seccomp.listenerMetadata, state: status.json())
-  }
-
   /// Waits until the program is executed: the channel closes then.
   /// - Throws: why it could not be.
   borrowing func awaitExecution() throws(ContainerError) {

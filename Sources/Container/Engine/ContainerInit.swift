@@ -12,7 +12,6 @@ final class InitPlan {
   let rootfs: RootfsPlan
   let cgroup: Cgroup
   let process: ProcessPlan
-  let identity: Identity
   /// The host's /proc: the container's own is never trusted.
   let hostProc: FileDescriptor
   /// Listens until `start` says so; nil when the parent itself does.
@@ -25,8 +24,8 @@ final class InitPlan {
 
   init(
     spec: Spec, namespaces: NamespacePlan, rootfs: consuming RootfsPlan, cgroup: consuming Cgroup,
-    process: consuming ProcessPlan, identity: Identity, hostProc: consuming FileDescriptor,
-    gate: SharedFile?, consoleSocket: SharedFile?, status: ContainerStatus,
+    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?, consoleSocket: SharedFile?,
+    status: ContainerStatus,
     options: InitOptions
   ) {
     self.spec = spec
@@ -34,7 +33,6 @@ final class InitPlan {
     self.rootfs = rootfs
     self.cgroup = cgroup
     self.process = process
-    self.identity = identity
     self.hostProc = hostProc
     self.gate = gate
     self.consoleSocket = consoleSocket
@@ -47,8 +45,6 @@ final class InitPlan {
 struct InitOptions {
   /// `--no-pivot`.
   var noPivot = false
-  /// How many descriptors from 3 on the process keeps.
-  var preservedDescriptors: UInt32 = 0
   /// Whether the container ends when vmrun does, however it does.
   var diesWithParent = false
   /// Whether a small process 1 starts the program.
@@ -104,7 +100,7 @@ enum ContainerInit {
       try hand(terminal, plan.consoleSocket?.descriptor.rawValue, channel)
       try terminal.adopt(size: process.consoleSize, user: process.user.uid)
     }
-    try plan.identity.apply(proc: plan.hostProc.rawValue)
+    try Identity.apply(spec: plan.spec, proc: plan.hostProc.rawValue)
     try rootfs.pivot(keepOldRoot: plan.options.noPivot)
     try rootfs.seal(spec: plan.spec)
     clock?.stamp(.pivot)
@@ -112,7 +108,7 @@ enum ContainerInit {
     try plan.process.applyEarly(proc: plan.hostProc.rawValue)
     try plan.process.apply()
     try plan.process.resolveExecutable()
-    if plan.process.hasListener { try installNotifyingFilter(plan.process, channel) }
+    if plan.process.notifiesSeccomp { try installNotifyingFilter(plan.process, channel) }
     if !plan.options.diesWithParent { _ = ccontainer_die_with_parent(0) }
     try execute(plan, channel, clock)
   }
@@ -141,15 +137,12 @@ enum ContainerInit {
 
   private static func runProgram(_ plan: InitPlan, _ clock: SetupClock?) throws(ContainerError) -> Never {
     try runHooks("startContainer", plan.spec.hooks.startContainer, plan, .created)
-    if !plan.process.hasListener {
-      _ = try plan.process.installSeccomp()
-      try plan.process.dropSetupPrivilege()
-    }
+    if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     // Changing the credentials has cleared it.
     if plan.options.diesWithParent { _ = ccontainer_die_with_parent(1) }
     clock?.stamp(.seccomp)
     if plan.options.hasReaper { Reaper.fork() }
-    try plan.process.execute(preserved: plan.options.preservedDescriptors)
+    try plan.process.execute()
   }
 
   /// Waits until somebody who may open the state folder connects and says so. Others, who only look whether anybody listens, are let go.
@@ -198,7 +191,6 @@ enum ContainerInit {
       try channel.ask(.listener(number: number))
       _ = close(number)
     }
-    try process.dropSetupPrivilege()
   }
 
   /// Gives the master to `--console-socket`, or to the parent, which relays it.

@@ -40,11 +40,9 @@ final class Creation {
       spec: spec, bundle: request.bundle, source: source, userNamespace: namespaces.hasUserNamespace,
       cgroups: placement.view)
     let process = try ProcessPlan.prepare(
-      process: spec.process ?? Process(), seccomp: spec.linux.seccomp, personality: spec.linux.personality,
-      memoryPolicy: spec.linux.memoryPolicy, keyring: request.noNewKeyring ? nil : "_ses.\(request.id)",
-      cache: root.path, inUserNamespace: namespaces.hasUserNamespace)
-    let identity = try Identity(
-      hostname: spec.hostname, domainname: spec.domainname, sysctl: spec.linux.sysctl)
+      process: spec.process ?? Process(), linux: spec.linux, newKeyring: !request.noNewKeyring,
+      preservedDescriptors: request.preservedDescriptors, cache: root.path,
+      inUserNamespace: namespaces.hasUserNamespace)
     let console = try connect(request.consoleSocket)
 
     let folder = try root.create(request.id)
@@ -53,22 +51,19 @@ final class Creation {
       id: request.id, version: spec.version, created: Timestamp.now(), bundle: request.bundle,
       rootfs: source.path, owner: geteuid(), annotations: spec.annotations, placement: placement,
       namespaces: spec.linux.namespaces)
-    record.hasLateHooks = !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty
+    record.needsConfiguration =
+      !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty || spec.linux.intelRdt != nil
     record.usesBridge = request.usesBridge
-    record.rdtGroup = try spec.linux.intelRdt.flatMap { rdt throws(ContainerError) in
-      try IntelRDT.ownGroup(rdt, id: request.id)
-    }
     do throws(ContainerError) {
       try folder.save(record)
       if let bytes = request.configuration { try folder.write("config.json", bytes) }
       let cgroup = try Cgroup(creating: placement, resources: spec.linux.resources)
       options.clock?.stamp(.cgroup)
       let plan = InitPlan(
-        spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, identity: identity, hostProc: hostProc,
+        spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, hostProc: hostProc,
         gate: gate ? try Self.gate(folder) : nil, consoleSocket: console, status: ContainerStatus(record, .creating),
         options: InitOptions(
-          noPivot: request.noPivot, preservedDescriptors: UInt32(max(0, request.preservedDescriptors)),
-          diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
+          noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
           parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty
             || spec.linux.intelRdt != nil))
       let clock = options.clock
@@ -118,7 +113,9 @@ final class Creation {
         try HookRunner(stage: "createRuntime", state: state).run(plan.spec.hooks.createRuntime)
       case .terminal: terminal = SharedFile(FileDescriptor(owning: descriptor))
       case .listener(let number):
-        try child.sendListener(number, of: plan.spec.linux.seccomp, ContainerStatus(record, .creating))
+        try SeccompListener.send(
+          listenerOf: child.pidfd.rawValue, number: number, seccomp: plan.spec.linux.seccomp,
+          status: ContainerStatus(record, .creating))
       case .ready:
         if plan.process.needsOutside { try plan.process.applyFromOutside(pid: child.pid, proc: plan.hostProc.rawValue) }
         if let path = request.pidFile { try PIDFile.write(child.pid, to: path) }
@@ -147,7 +144,7 @@ final class Creation {
   /// What can be told before anything is made.
   private static func check(_ request: CreateRequest, gate: Bool, relays: Bool) throws(ContainerError) {
     try StateRoot.check(id: request.id)
-    try ProcessPlan.checkPreserved(UInt32(max(0, request.preservedDescriptors)))
+    try ProcessPlan.checkPreserved(request.preservedDescriptors)
     let terminal = request.spec.process?.terminal ?? false
     if terminal && request.consoleSocket == nil && !relays {
       throw ContainerError(

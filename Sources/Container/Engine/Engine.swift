@@ -75,7 +75,9 @@ public struct Engine {
     let container = try Creation.make(request, options, in: root, self.options, gate: false)
     var outcome = ExitOutcome.detached
     do throws(ContainerError) {
-      if let master = container.terminal, let relay = options.terminal { try relay.start(master: master.descriptor.rawValue) }
+      if let master = container.terminal, let relay = options.terminal {
+        try relay.start(master: master.descriptor.rawValue)
+      }
       options.clock?.stamp(.ready)
       container.child.channel.send(.proceed)
       try container.child.awaitExecution()
@@ -258,7 +260,7 @@ public struct Engine {
   }
 
   private func poststart(_ folder: borrowing StateFolder, _ record: StateRecord) throws(ContainerError) {
-    guard record.hasLateHooks, let spec = try configuration(folder), !spec.hooks.poststart.isEmpty else { return }
+    guard record.needsConfiguration, let spec = try configuration(folder), !spec.hooks.poststart.isEmpty else { return }
     let state = ContainerStatus(record, .running).json().serialized(pretty: false)
     try HookRunner(stage: "poststart", state: state).run(spec.hooks.poststart)
   }
@@ -282,8 +284,10 @@ public struct Engine {
       // unsafe: one descriptor is polled.
       _ = unsafe poll(&ended, 1, 10_000)
     }
-    let hooks = record.hasLateHooks ? (try? configuration(folder))??.hooks.poststop ?? [] : []
+    let spec = record.needsConfiguration ? (try? configuration(folder)) ?? nil : nil
+    let hooks = spec?.hooks.poststop ?? []
     try record.placement.remove()
+    if let rdt = spec?.linux.intelRdt { try IntelRDT.remove(rdt, id: record.id) }
     if !hooks.isEmpty {
       // Told, but not obeyed: the container is gone whatever they say (specification, "Lifecycle", step 13).
       let state = ContainerStatus(record, .stopped).json().serialized(pretty: false)
@@ -291,7 +295,6 @@ public struct Engine {
         Log.message("\(error)")
       }
     }
-    if let group = record.rdtGroup { _ = unsafe rmdir(group) }
     if record.usesBridge {
       try naming("network") { () throws(NetworkError) in try BridgeNetwork(folder: root.path).sweep() }
     }

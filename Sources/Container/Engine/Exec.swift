@@ -23,7 +23,7 @@ extension Engine {
     default: throw ContainerError(.wrongState, "cannot exec in container '\(id)': it is \(status.name)")
     }
     guard let process = record.process else { throw ContainerError(.wrongState, "container not running") }
-    try ProcessPlan.checkPreserved(UInt32(max(0, request.preservedDescriptors)))
+    try ProcessPlan.checkPreserved(request.preservedDescriptors)
     if request.process.terminal && request.consoleSocket == nil && request.terminal == nil {
       throw ContainerError(
         .invalid, "the process wants a terminal, but nobody takes it: give --console-socket, or leave --detach out")
@@ -35,8 +35,8 @@ extension Engine {
       target: target, record: record, ownUserNamespace: record.namespaces.contains { $0.type == .user })
     let plan = ExecPlan(
       process: try ProcessPlan.prepare(
-        process: request.process, seccomp: linux.seccomp, personality: linux.personality,
-        memoryPolicy: linux.memoryPolicy, keyring: nil, cache: root.path, inUserNamespace: entry.ownUserNamespace),
+        process: request.process, linux: linux, newKeyring: false, preservedDescriptors: request.preservedDescriptors,
+        cache: root.path, inUserNamespace: entry.ownUserNamespace),
       request: request, cgroup: try Cgroup(joining: record.placement, initProcess: process.pid), hostProc: hostProc,
       console: try Creation.connect(request.consoleSocket))
     let child = try entry.spawn(cgroup: plan.cgroup.cloneIntoDescriptor ?? -1) { channel in plan.run(channel, entry) }
@@ -47,7 +47,9 @@ extension Engine {
         switch message {
         case .terminal: master = SharedFile(FileDescriptor(owning: descriptor))
         case .listener(let number):
-          try child.sendListener(number, of: linux.seccomp, ContainerStatus(record, status))
+          try SeccompListener.send(
+            listenerOf: child.pidfd.rawValue, number: number, seccomp: linux.seccomp,
+            status: ContainerStatus(record, status))
         case .ready:
           if plan.process.needsOutside {
             try plan.process.applyFromOutside(pid: child.pid, proc: plan.hostProc.rawValue)
@@ -202,14 +204,11 @@ private final class ExecPlan {
       }
       try process.apply()
       try process.resolveExecutable()
-      if process.hasListener { try ContainerInit.installNotifyingFilter(process, channel) }
+      if process.notifiesSeccomp { try ContainerInit.installNotifyingFilter(process, channel) }
       _ = ccontainer_die_with_parent(0)
       try channel.ask(.ready)
-      if !process.hasListener {
-        _ = try process.installSeccomp()
-        try process.dropSetupPrivilege()
-      }
-      try process.execute(preserved: UInt32(max(0, request.preservedDescriptors)))
+      if !process.notifiesSeccomp { _ = try process.installSeccomp() }
+      try process.execute()
     } catch {
       channel.send(.failed(error))
       _exit(1)

@@ -33,7 +33,7 @@ enum ExternalProgram {
     let output = try memory("output")
     try naming(path) { () throws(SystemError) in try standardInput.writeFully(input) }
     _ = lseek(standardInput.rawValue, 0, SEEK_SET)
-    let (argv, envp) = (CStrings(arguments), CStrings(environment))
+    let (argv, envp) = (StringVector(arguments), StringVector(environment))
     // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed.
     let pid = withExtendedLifetime((argv, envp)) {
       unsafe ccontainer_start_program(path, argv.array, envp.array, standardInput.rawValue, output.rawValue)
@@ -68,7 +68,7 @@ enum ExternalProgram {
   }
 
   private static func memory(_ name: String) throws(ContainerError) -> FileDescriptor {
-    let raw = unsafe ccontainer_memfd(name, UInt32(MFD_CLOEXEC))
+    let raw = unsafe ccontainer_memfd_create(name, UInt32(MFD_CLOEXEC))
     guard raw >= 0 else { throw ContainerError("", SystemError("memfd_create", name, .current)) }
     return FileDescriptor(owning: raw)
   }

@@ -36,7 +36,8 @@ struct BPFInstruction: Equatable, Sendable {
         UInt32(bytes[at + 4]) | UInt32(bytes[at + 5]) << 8 | UInt32(bytes[at + 6]) << 16 | UInt32(bytes[at + 7]) << 24
       program.append(
         BPFInstruction(
-          code: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8, jumpTrue: bytes[at + 2], jumpFalse: bytes[at + 3], k: k))
+          code: UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8, jumpTrue: bytes[at + 2], jumpFalse: bytes[at + 3], k: k)
+      )
       at += 8
     }
     return program
