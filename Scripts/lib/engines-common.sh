@@ -32,11 +32,11 @@ matches() { [[ $1 =~ $2 ]] || { printf -- '-- expected a match of %s in: %s\n' "
 # between NUMBER LOW HIGH [WHAT]
 between() { (($1 >= $2 && $1 <= $3)) || { printf -- '-- %s: expected %s to %s, got %s\n' "${4:-a number}" "$2" "$3" "$1"; return 1; }; }
 
-# soon COMMAND...: tries for up to 10 s until it succeeds.
+# soon COMMAND...: tries for up to 10 s (times --patience) until it succeeds.
 soon() {
-  local end=$((SECONDS + 10))
+  local end=$((SECONDS + 10 * patience))
   until "$@" >soon.log 2>&1; do
-    [ $SECONDS -lt $end ] || { echo "-- not within 10 s: $*"; cat soon.log; return 1; }
+    [ $SECONDS -lt $end ] || { echo "-- not within $((10 * patience)) s: $*"; cat soon.log; return 1; }
     sleep 0.05
   done
 }
@@ -187,7 +187,7 @@ no_state() {
 
 # check NAME FUNCTION [LIMIT-IN-SECONDS]: one test, as a process of its own; up to $jobs of them at a time.
 check() {
-  local name=$1 function=$2 limit=${3:-60}
+  local name=$1 function=$2 limit=$((${3:-60} * ${patience:-1}))
   [[ "$name $function" == *${match:-}* ]] || return 0
   if [ "${list:-0}" = 1 ]; then
     printf '%s\n' "$name"
@@ -233,12 +233,12 @@ start_daemon() {
 
 # await_daemon NAME COMMAND...: until the command succeeds, for up to 30 s.
 await_daemon() {
-  local name=$1 end=$((SECONDS + 30))
+  local name=$1 end=$((SECONDS + 30 * patience))
   shift
   until "$@" >/dev/null 2>&1; do
     [ $SECONDS -lt $end ] || {
       tail -n 20 "$work/$name.log" >&2
-      fail "$name did not come up within 30 s; its last messages are above"
+      fail "$name did not come up in time; its last messages are above"
     }
     sleep 0.05
   done

@@ -48,7 +48,7 @@ furnish() {
   local root=$1 unit
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}/*
   mkdir -p "$root/lib/modules" "$root/lab"
-  cp -a -- "$2" "$root/lib/modules/" || return 1
+  cp -a -- "$2" "$root/lib/modules/" && chroot "$root" depmod "${2##*/}" || return 1
   printf 'machine\n' >"$root/etc/hostname"
   printf '127.0.0.1 localhost machine\n' >"$root/etc/hosts"
   printf 'user:x:1000:1000:user:/home/user:/bin/bash\n' >>"$root/etc/passwd"

@@ -100,7 +100,7 @@ public struct BridgeNetwork: Sendable {
   }
 
   /// Ends a connection, and the bridge with the last one. The container's processes are to be gone.
-  public func disconnect(_ connection: consuming Connection) throws(NetworkError) {
+  public func disconnect(_ connection: borrowing Connection) throws(NetworkError) {
     try removePort(connection.port)
   }
 

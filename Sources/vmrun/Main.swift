@@ -58,6 +58,10 @@ public func entry(
       timeline.end(.parse)
       return launch(configuration, timings: timings, timeline: timeline)
     case .container(let configuration, let timings):
+      if let failure = unsafe protect(argv) {
+        Log.message(failure)
+        return 125
+      }
       timeline.end(.parse)
       return contain(configuration, timings: timings, timeline: timeline)
     }
@@ -74,6 +78,19 @@ private func launch(_ configuration: Configuration, timings: TimingsFormat?, tim
   if let message = outcome.message { Log.message(message) }
   TimingsReport(timeline).print(timings, exitCode: outcome.exitCode)
   return outcome.exitCode
+}
+
+/// Sees to it that no container can write to this program's file: executes it anew from one that is read-only. Returns what went
+/// wrong, or nil in a process that is protected.
+private func protect(_ argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> String? {
+  // unsafe: the C library's arrays, which end in null pointers and stay for the process's life.
+  guard let variables = unsafe clinux_environment() else { return "there is no environment" }
+  do throws(ContainerError) {
+    unsafe try SelfProtection.ensure(argv: argv, envp: variables)
+    return nil
+  } catch {
+    return error.description
+  }
 }
 
 /// Runs one container, tells what there is to tell, and returns the exit code.

@@ -18,8 +18,8 @@ let realPlacement: CgroupPlacement? = {
   return placement
 }()
 
-/// A shell in a cgroup; killed with its owner.
-final class Inhabitant {
+/// A shell in a cgroup, which is killed with the cgroup.
+struct Inhabitant {
   let process = Foundation.Process()
   init(_ placement: CgroupPlacement, _ script: String) throws {
     var joins = ""
@@ -28,9 +28,6 @@ final class Inhabitant {
     process.arguments = ["-c", joins + "{ \(script); }"]
     process.standardError = FileHandle.nullDevice
     try process.run()
-  }
-  deinit {
-    if process.isRunning { process.terminate() }
   }
 }
 
@@ -248,6 +245,29 @@ func eventually(_ seconds: Double = 5, _ condition: () throws -> Bool) rethrows 
         }())
       #expect(try !opens("/dev/kmsg"))
       #expect(try opens("/dev/null"))
+    }
+  }
+
+  /// A container with its own systemd: its top cgroup hands controllers down and takes no processes any more.
+  @Test(.enabled(if: unifiedMount != nil)) func joiningFollowsAnInitThatMovedDown() throws {
+    try with("inner", nil) { placement in
+      guard let top = placement.folders.last, CgroupFolder(top).has("cgroup.subtree_control") else { return }
+      mkdir(top + "/init", 0o755)
+      let moved = CgroupPlacement(.unified(path: top + "/init"))
+      let inhabitant = try Inhabitant(moved, "sleep 100")
+      let pid = inhabitant.process.processIdentifier
+      #expect(eventually { moved.processes().contains(pid) })
+      func target() throws -> String {
+        let cgroup = try Cgroup(joining: CgroupPlacement(.unified(path: top)), initProcess: pid)
+        let descriptor = cgroup.cloneIntoDescriptor ?? -1
+        return try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\(descriptor)")
+      }
+      #expect(try target() == top)
+      let controller = try #require(
+        CgroupTree.names(CgroupFolder(unifiedMount ?? "").readIfThere("cgroup.controllers")).last)
+      #expect(CgroupTree.enable([controller], above: top + "/init"))
+      #expect(CgroupFolder(top).readIfThere("cgroup.subtree_control") == controller)
+      #expect(try target() == top + "/init")
     }
   }
 

@@ -185,6 +185,38 @@ import Testing
     #expect(fake.signatures["SetUnitProperties"] == "sba(sv)")
   }
 
+  /// A real bus takes the handshake, the greeting, a rule and a call, and answers an unknown method with an error.
+  @Test(.enabled(if: access("/usr/bin/dbus-daemon", X_OK) == 0)) func aRealBusUnderstands() throws {
+    let scratch = Scratch()
+    let daemon = Foundation.Process()
+    daemon.executableURL = URL(fileURLWithPath: "/usr/bin/dbus-daemon")
+    daemon.arguments = ["--session", "--nofork", "--nosyslog", "--address=unix:path=\(scratch.path)/bus"]
+    daemon.standardError = FileHandle.nullDevice
+    try daemon.run()
+    defer {
+      // The runner's threads block SIGTERM, and children inherit that.
+      kill(daemon.processIdentifier, SIGKILL)
+      daemon.waitUntilExit()
+    }
+    #expect(eventually { access(scratch.path + "/bus", F_OK) == 0 })
+    let address = Array("\(scratch.path)/bus".utf8)
+    var connection = try DBusConnection.open(address, isBus: true, patience: 10_000_000_000)
+    try connection.subscribe(interface: "org.freedesktop.systemd1.Manager", member: "JobRemoved")
+    func call(_ member: String) -> DBusMessage {
+      .call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", member, [])
+    }
+    let reply = try connection.call(call("ListNames"))
+    guard case .array("s", let names)? = reply.body.first else {
+      Issue.record("no list of names: \(reply)")
+      return
+    }
+    #expect(names.contains(.string("org.freedesktop.DBus")))
+    do {
+      _ = try connection.call(call("NoSuchMethod"))
+      Issue.record("the bus took a method that it does not have")
+    } catch { #expect(error.description.contains("NoSuchMethod")) }
+  }
+
   @Test func aManagerThatSaysNothingIsGivenUp() throws {
     let scratch = Scratch()
     let fake = try FakeManager(scratch.path + "/socket", isBus: false)

@@ -354,7 +354,7 @@ test_working_directory_by_a_descriptor() {
   : >"/$marker"
   up box 'sh("exec sleep 100")'
   exec 3</ 4</ 5</ 6</ 7</ 8</ 9</ 10</
-  for fd in 3 4 5 6 7 8 9 10 11 12 15 20; do
+  for fd in 3 4 5 7 8 10 12; do
     for path in /proc/self/fd/$fd /proc/self/fd/$fd/../.. /proc/1/fd/$fd /dev/fd/$fd; do
       bundle b 'p["cwd"] = "'$path'"; args("inside", "outside", "'$marker'")'
       rt run --bundle b "$PREFIX-b"
@@ -459,19 +459,17 @@ sh("mount -t tmpfs x /proc && mkdir -p /proc/self/attr /proc/self/fd /proc/1 && 
 }
 
 test_cgroups_path_stays_below() {
-  for path in /../../../../tmp/x ../../x "/$PREFIX/../../../x"; do
+  for path in "/../../../../tmp/x-$PREFIX" "../../x-$PREFIX" "/$PREFIX/../../../x-$PREFIX"; do
     bundle b 'c["linux"]["cgroupsPath"] = "'"$path"'"; sh("true")'
     rt run --bundle b "$PREFIX-b"
     within "exit code" $code 0 127
-    [ ! -e /tmp/x ] && [ ! -e /sys/x ]
-    is "nothing is made outside" $? 0
-    find /sys/fs/cgroup -depth -name x -type d -exec rmdir {} + 2>/dev/null
+    is "what is made outside" "$(find /tmp /sys /sys/fs / -maxdepth 1 -name "x-$PREFIX" 2>/dev/null)" ''
   done
 }
 
 test_random_changes_of_a_configuration() {
   # What docker would never send: values of other types and sizes in the place of every value, and broken text.
-  "$PYTHON" "$HERE/oci.py" fuzz "$RT" "$STATE" "$T/box" "$R" "${SEED:-1}" "$((RUNS * 2))" >log 2>&1
+  "$PYTHON" "$HERE/oci.py" fuzz "$RT" "$STATE" "$T/box" "$R" "${SEED:-1}" "$((RUNS * 2))" "$PREFIX-fuzz" >log 2>&1
   is "exit code of the attempts" $? 0
   has "they were made" log '^ran [0-9]+, refused [1-9]'
   [ "$(tail -n 1 log | sed 's/.*bad //')" = 0 ] || head -n 20 log >>notes
@@ -606,7 +604,7 @@ test_many_runs_leave_nothing() {
     wc -l </proc/self/mountinfo
     find "$STATE" /run/vmrun /run/runc /tmp -maxdepth 1 2>/dev/null | grep -v '/tmp/bash_jobs' | LC_ALL=C sort
     ls -l /proc/self/fd | wc -l
-    find /dev/shm /dev/mqueue | LC_ALL=C sort
+    find /dev/shm /dev/mqueue 2>/dev/null | LC_ALL=C sort
   }
   rt run --bundle b "$PREFIX-b0"
   snapshot >before

@@ -8,7 +8,7 @@
   oci.py console SOCKET FILE [TEXT]    takes a terminal from a runtime, types TEXT, and writes what comes out of it to FILE
   oci.py agent SOCKET FILE             takes a seccomp listener, answers every mkdir with ENOTUNIQ (76) and lets the others go on; notes
                                        what came in FILE
-  oci.py fuzz RUNTIME STATE FOLDER ROOTFS SEED COUNT   runs RUNTIME with configurations in which values were replaced by others
+  oci.py fuzz RUNTIME STATE FOLDER ROOTFS SEED COUNT NAME   runs RUNTIME with configurations in which values were replaced by others
 """
 import array, copy, ctypes, json, os, random, select, signal, socket, subprocess, sys, time
 
@@ -171,7 +171,7 @@ def full_configuration():
     return c
 
 
-def fuzz(runtime, state, folder, rootfs, seed, count):
+def fuzz(runtime, state, folder, rootfs, seed, count, prefix):
     """A configuration may be refused, in words, or run. It may not crash the runtime, hang it or be refused in silence."""
     pick, base, bad, ran, refused = random.Random(int(seed)), full_configuration(), 0, 0, 0
     base["root"]["path"] = os.path.abspath(rootfs)
@@ -213,7 +213,7 @@ def fuzz(runtime, state, folder, rootfs, seed, count):
             pass  # no JSON at all: nothing can run
         except (KeyError, TypeError, AttributeError):
             continue
-        name = f"e2e-{os.getpid()}-fuzz{number}"
+        name = f"{prefix}{number}"
         begun = time.monotonic()
         process = subprocess.Popen([runtime, "--root", state, "run", "--bundle", folder, name], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -88,6 +88,8 @@ class Stage:
             # crun refuses a hybrid layout, whose version 2 has no controllers.
             if libc.umount2(unified.encode(), 2):
                 fail(f"umount {unified}: {os.strerror(ctypes.get_errno())}")
+            # What crun then makes in that folder must not stay in the host's tmpfs.
+            mount(b"tmpfs", unified, b"tmpfs", 0, b"mode=755")
             say("cgroups are hybrid here: every arm sees version 1 alone")
         self.states = f"{self.folder}/states"
         os.makedirs(self.states)

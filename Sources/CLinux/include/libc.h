@@ -54,6 +54,9 @@
 CLINUX_INLINE int clinux_errno(void) { return errno; }
 CLINUX_INLINE void clinux_set_errno(int value) { errno = value; }
 
+// The process's variables, which C keeps in a variable of its own.
+CLINUX_INLINE char **clinux_environment(void) { return environ; }
+
 // Variadic functions and function-like macros.
 CLINUX_INLINE int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 CLINUX_INLINE int clinux_openat(int dir, const char *path, int flags, mode_t mode) { return openat(dir, path, flags, mode); }

@@ -107,7 +107,7 @@ public struct Cgroup: ~Copyable {
       for hierarchy in hierarchies {
         let isNew = try make(hierarchy.directory, &made, occupied)
         fresh = fresh && isNew
-        if hierarchy.has("cpuset") { try CgroupTree.inheritCPUSet(hierarchy) }
+        if hierarchy.has("cpuset") { try CgroupTree.inheritCPUSet(hierarchy, isNew: isNew) }
       }
       if let unified {
         let isNew = try make(unified, &made, occupied)
@@ -216,8 +216,24 @@ extension LimitWriter {
       if !fresh, let list = folder.readIfThere("devices.list") {
         commands = exceptions.commands(from: DeviceExceptions(list: list))
       }
-      for command in commands {
-        try naming("linux.resources.devices") { () throws(SystemError) in try folder.write(command.file, command.line) }
+      try naming("linux.resources.devices") { () throws(SystemError) in
+        try LimitWriter.write(commands, to: folder)
+      }
+    }
+  }
+
+  /// One write per rule, as the kernel takes them, but one open per file: there are a dozen rules for every container.
+  private static func write(_ commands: [(file: String, line: String)], to folder: CgroupFolder) throws(SystemError) {
+    var index = 0
+    while index < commands.count {
+      let file = commands[index].file
+      let descriptor = try FileDescriptor.open(folder.file(file), O_WRONLY)
+      while index < commands.count, commands[index].file == file {
+        let line = commands[index].line
+        do throws(SystemError) { try descriptor.writeFully(Array(line.utf8)) } catch {
+          throw SystemError("write \(line) to", folder.file(file), error.errno)
+        }
+        index += 1
       }
     }
   }

@@ -71,7 +71,9 @@ extension CgroupPlacement {
       if CgroupFolder(folder).has("cgroup.procs") { break }
       folder = parent(folder)
     }
-    if CgroupFolder(folder).isWritable { return nil }
+    // Moving a process takes the right to write cgroup.procs of the common ancestor too (cgroup-v2.rst, "Delegation Containment").
+    let procs = mount.names.isEmpty ? CgroupFolder(folder + "/cgroup.procs").isWritable : true
+    if CgroupFolder(folder).isWritable, procs { return nil }
     return "\(folder) may not be written by this user; a delegated cgroup gives limits to rootless containers "
       + "(systemd-run --user --scope --property=Delegate=yes, or --systemd-cgroup)"
   }

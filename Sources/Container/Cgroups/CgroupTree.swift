@@ -67,12 +67,12 @@ extension CgroupTree {
   }
 
   /// A new v1 cpuset is empty and takes no process: fills it, and empty ones above it, from its parent.
-  static func inheritCPUSet(_ hierarchy: CgroupHierarchy) throws(ContainerError) {
+  static func inheritCPUSet(_ hierarchy: CgroupHierarchy, isNew: Bool) throws(ContainerError) {
     var chain: [CgroupFolder] = []
     var path = hierarchy.path
     while path != "/" {
       let folder = CgroupFolder(hierarchy.mountPoint + path)
-      if !chain.isEmpty, let cpus = folder.readIfThere("cpuset.cpus"), !cpus.isEmpty,
+      if !isNew || !chain.isEmpty, let cpus = folder.readIfThere("cpuset.cpus"), !cpus.isEmpty,
         let mems = folder.readIfThere("cpuset.mems"), !mems.isEmpty
       {
         break

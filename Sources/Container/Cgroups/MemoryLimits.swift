@@ -43,7 +43,8 @@ extension LimitWriter {
     let limitFile = "memory.limit_in_bytes"
     let swapFile = "memory.memsw.limit_in_bytes"
     var swap = memory.swap
-    if swap == -1, fresh || lifted, !target.folder.has(swapFile) { swap = nil }  // without swap accounting nothing limits it
+    // Without swap accounting nothing limits it anyway.
+    if swap == -1, fresh || lifted, !target.folder.has(swapFile) { swap = nil }
     switch (memory.limit, swap) {
     case (let limit?, let swap?):
       // The kernel keeps memory <= memory and swap at every moment.

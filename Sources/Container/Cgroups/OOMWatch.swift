@@ -67,14 +67,16 @@ public struct OOMWatch: ~Copyable {
     }
     var buffer = [UInt8](repeating: 0, count: 4096)
     // unsafe: the array outlives the call and is as long as the buffer says; what the events say is read from the files.
-    while retrying({ unsafe read(descriptor.rawValue, &buffer, 4096) }) > 0 {}
+    var changed = false
+    while retrying({ unsafe read(descriptor.rawValue, &buffer, 4096) }) > 0 { changed = true }
     let kills = OOMWatch.kills(folder)
     if kills > seen {
       self.seen = kills
       return .outOfMemory
     }
     guard let events = folder.readIfThere("cgroup.events") else { return .ended }
-    return events.split(separator: "\n").contains("populated 0") ? .ended : .nothing
+    // A cgroup that nobody entered yet is empty too, but has not changed.
+    return changed && events.split(separator: "\n").contains("populated 0") ? .ended : .nothing
   }
 }
 

@@ -49,11 +49,12 @@ struct ContainerLaunch {
     let host = try self.host()
     let root = try Self.folder(configuration.rootfs, "--rootfs")
     var builder = ContainerSpec(configuration: configuration, host: host, root: root)
-    builder.sources = try configuration.volumes.map { (volume) throws(ContainerError) in
-      try Self.real(volume.source, "--volume \(volume.source):\(volume.destination)")
+    for volume in configuration.volumes {
+      builder.sources.append(try Self.real(volume.source, "--volume \(volume.source):\(volume.destination)"))
     }
     let engine = EngineOptions()
-    let id = try configuration.name ?? Self.makeName()
+    let id: String
+    if let name = configuration.name { id = name } else { id = try Self.makeName() }
     var relay: TerminalSession?
     if configuration.hasTerminal {
       relay = try naming("--tty") { () throws(SystemError) in try TerminalSession() }

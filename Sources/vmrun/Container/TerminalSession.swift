@@ -98,20 +98,26 @@ final class TerminalSession: TerminalRelay {
     finished = true
     defer { Terminal.restore() }
     // A standard output that takes nothing must not keep vmrun from ending by a signal.
-    let signals = try? SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
-    let interruption = signals.map { $0.descriptor.rawValue } ?? -1
+    var signals: SignalFD?
+    signals = try? SignalFD([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+    let interruption = signals?.descriptor.rawValue ?? -1
     while !outputEnded, number >= 0 {
       if output.room == 0, !output.drain(milliseconds: -1, interruption: interruption) { break }
       if moveOutput() { continue }
-      var source = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
-      // unsafe: poll is given one entry.
-      if outputEnded || unsafe poll(&source, 1, Self.silence) <= 0 { break }
+      if outputEnded || !hasMore(milliseconds: Self.silence) { break }
     }
     Terminal.restore()
     _ = output.finish(milliseconds: -1, interruption: interruption)
   }
 
   // MARK: -
+
+  /// Whether the container's terminal becomes readable in time.
+  private func hasMore(milliseconds: Int32) -> Bool {
+    var source = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+    // unsafe: poll is given one entry.
+    return unsafe poll(&source, 1, milliseconds) > 0
+  }
 
   /// Reads what was typed. True when the user wants the container's end.
   private func readInput() -> Bool {
