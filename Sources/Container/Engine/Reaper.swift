@@ -1,12 +1,13 @@
 import CContainer
 import CLinux
+import System
 
 /// The first process of a container whose program is not to be process 1: it starts the program, forwards signals to it, reaps whatever
 /// else ends, and ends as the program ends. Process 1 of a namespace takes no signal that it has no handler for, so a program
 /// in that place would not end by SIGTERM as it does anywhere else.
 enum Reaper {
   /// Goes on in the program's process; the caller's process stays here.
-  static func fork() {
+  static func fork() throws(ContainerError) {
     _ = ccontainer_block_signals()
     let hadTerminal = isatty(0) == 1 && ccontainer_release_terminal(0) == 0
     var pidfd: Int32 = -1
@@ -17,7 +18,7 @@ enum Reaper {
       if hadTerminal { _ = ccontainer_take_terminal(0) }
       return
     }
-    guard pid > 0 else { _exit(125) }
+    guard pid > 0 else { throw ContainerError("start the program", SystemError("clone3", "", .current)) }
     // Nothing stays open here, or the other side of a pipe would wait for this process too.
     _ = ccontainer_close_range(0, UInt32.max)
     while true {
