@@ -30,7 +30,8 @@ import Testing
     let reference = Reference(profile)
     var generator = SplitMix(state: 3)
     let arguments = Array(interestingArguments(profile, &generator).prefix(24))
-    let numbers = Array(0...700)
+    // uretprobe and uprobe are the kernel's own: filters do not apply to them, and who calls them without a probe is killed.
+    let numbers = (0...700).filter { $0 != 335 && $0 != 336 }
     let count = numbers.count * arguments.count
     let size = (count + 1) * 4
     let memory = try #require(mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
