@@ -280,3 +280,64 @@ import Testing
         """)
   }
 }
+
+extension ProcessPlanTests {
+  /// Root serves the process in a user namespace from outside; there it could do nothing of this itself.
+  @Test func limitsOfAProcessInAUserNamespaceComeFromOutside() throws {
+    var process = Self.shell("true")
+    process.rlimits = [.init(resource: Int32(RLIMIT_NOFILE.rawValue), name: "RLIMIT_NOFILE", soft: 33, hard: 44)]
+    process.oomScoreAdj = 55
+    var scheduler = OCI.Process.Scheduler(policy: 0)
+    scheduler.nice = -3
+    process.scheduler = scheduler
+    let plan = try ProcessPlan.prepare(
+      process: process, linux: Linux(), newKeyring: false, cache: nil, inUserNamespace: true)
+    let needsOutside = plan.needsOutside
+    #expect(needsOutside)
+    var ready: [Int32] = [-1, -1]
+    pipe(&ready)
+    var pidfd: Int32 = -1
+    let pid = ccontainer_clone(UInt64(ccontainer_newuser), -1, &pidfd)
+    if pid == 0 {
+      ccontainer_set_dumpable(0)
+      var byte: UInt8 = 1
+      write(ready[1], &byte, 1)
+      while true { pause() }
+    }
+    var byte: UInt8 = 0
+    read(ready[0], &byte, 1)
+    defer {
+      for descriptor in ready + [pidfd] { close(descriptor) }
+      kill(pid, SIGKILL)
+      var status: Int32 = 0
+      _ = ccontainer_wait(pid, 0, &status)
+    }
+    let proc = open("/proc", O_PATH | O_CLOEXEC)
+    defer { close(proc) }
+    try plan.applyFromOutside(pid: pid, proc: proc)
+    #expect(try String(contentsOfFile: "/proc/\(pid)/oom_score_adj", encoding: .utf8) == "55\n")
+    #expect(
+      try String(contentsOfFile: "/proc/\(pid)/limits", encoding: .utf8).contains(
+        "Max open files            33                   44"))
+    #expect(getpriority(PRIO_PROCESS, UInt32(pid)) == -3)
+  }
+
+  /// The same as an unprivileged user, who has nothing to serve from outside with.
+  @Test func anUnprivilegedLauncherGivesItsScore() {
+    var process = Self.shell("true")
+    process.oomScoreAdj = 321
+    process.rlimits = [.init(resource: Int32(RLIMIT_NOFILE.rawValue), name: "RLIMIT_NOFILE", soft: 33, hard: 44)]
+    let outcome = inChild { () -> String in
+      setgroups(0, nil)
+      setresgid(1234, 1234, 1234)
+      setresuid(1234, 1234, 1234)
+      // The program's start makes a process its user's own again.
+      ccontainer_set_dumpable(1)
+      let plan = try ProcessPlan.prepare(
+        process: process, linux: Linux(), newKeyring: false, cache: nil, inUserNamespace: true)
+      let needsOutside = plan.needsOutside
+      return try "\(needsOutside) " + String(contentsOfFile: "/proc/self/oom_score_adj", encoding: .utf8)
+    }
+    #expect(outcome.text == "false 321\n")
+  }
+}
