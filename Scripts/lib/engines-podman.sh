@@ -36,6 +36,14 @@ CONF
   podman import -q -c 'CMD ["sh"]' "$work/root.tar" localhost/box >/dev/null || fail "podman cannot import the image"
 }
 
+podman_registered() {
+  # By name, from the configuration file.
+  printf '[containers]\ndefault_ulimits = []\n[engine]\nruntime = "tested"\nevents_logger = "file"\n[engine.runtimes]\ntested = ["%s"]\n' "$runtime" >own.conf
+  expect 0 env CONTAINERS_CONF="$PWD/own.conf" podman --root "$work/podman" --runroot /run/engines-podman --tmpdir /run/engines-libpod \
+    --cgroup-manager "$cgroup_manager" run --rm --network none --cgroup-parent "$podman_parent" box echo hello
+  is "$out" hello
+}
+
 podman_run() {
   expect 7 prun box sh -c 'echo to stdout; echo to stderr >&2; exit 7'
   is "$out|$err" "to stdout|to stderr"
@@ -369,6 +377,7 @@ podman_nothing_left() {
 }
 
 podman_tests() {
+  check "podman: the runtime is registered by containers.conf" podman_registered
   check "podman: run gives exit code, stdout and stderr" podman_run
   check "podman: stdin, 1 MiB byte for byte" podman_stdin
   check "podman: run -it on a real terminal" podman_run_tty
