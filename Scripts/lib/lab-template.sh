@@ -31,6 +31,9 @@ machine_arguments() {
     -drive "if=none,id=in,format=raw,cache=unsafe,file.locking=off,file=$1" -device virtio-blk-pci,drive=in
     -drive "if=none,id=results,format=raw,cache=unsafe,file.locking=off,file=$2" -device virtio-blk-pci,drive=results
   )
+  if [ "$system" = debian ]; then
+    arguments+=(-drive "if=none,id=root,$root_drive,cache=unsafe,file.locking=off" -device virtio-blk-pci,drive=root)
+  fi
   if [ $icount = 1 ]; then
     arguments+=(-accel tcg,thread=single -icount shift=2,sleep=off)
   elif [ "$cpus" = 1 ]; then
@@ -80,6 +83,7 @@ make_initramfs() {
   cp -- "$(command -v busybox)" "$tree/bin/busybox" || fail "cannot copy busybox"
   ln -s busybox "$tree/bin/sh"
   install -m 755 "$here/lib/lab-init" "$tree/init" || fail "cannot copy lab-init"
+  [ "$system" != debian ] || : >"$tree/machine"
   printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >"$tree/etc/passwd"
   printf 'root:x:0:\ntty:x:5:\nkvm:x:104:\nnogroup:x:65534:\n' >"$tree/etc/group"
   printf '127.0.0.1 localhost lab\n' >"$tree/etc/hosts"
@@ -123,6 +127,7 @@ template_identity() {
   # The time stamp counter of the template runs at the rate of the machine that made it.
   sed -n '/^model name/{p;q}' /proc/cpuinfo
   cat -- "$here/lib/lab-template.sh" "$here/lib/lab-init"
+  printf '%s\n' "$system" ${machine_disk:+"$machine_disk"}
 }
 
 # prepare_template -> $key_folder, $boot_arguments and, with a template, $state and $ram: open descriptors. Without one, what it
@@ -133,6 +138,7 @@ prepare_template() {
   kernel=$("$here/kernel" fetch 6.1 $([ $quiet = 1 ] && echo --quiet)) || fail "the lab has no kernel" "type: Scripts/kernel fetch 6.1"
   vmlinux=$(dirname -- "$(dirname -- "$kernel")")/vmlinux
   lab_folder=$(cache_folder)/lab || exit
+  [ "$system" != debian ] || machine_image
   identity=$(template_identity | sha256sum)
   key_folder=$lab_folder/${identity:0:16}
   variant=${memory}M-${cpus}cpu
@@ -144,6 +150,12 @@ prepare_template() {
     -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 tsc=reliable no_timer_check"
   )
   boot_arguments[-1]+=" cryptomgr.notests random.trust_cpu=on nowatchdog"
+  if [ "$system" = debian ]; then
+    boot_arguments[-1]+=" systemd.show_status=0 systemd.log_level=warning"
+    # What a run writes is its own: the disk (or the template's state of it) is never changed.
+    root_drive="snapshot=on,format=raw,file=$machine_disk"
+    [ $use_template = 0 ] || root_drive="snapshot=on,format=qcow2,file=$template/disk"
+  fi
   make_folder "$key_folder"
   touch -c -- "$key_folder"
   exec {lock}>"$key_folder/$variant.lock" || fail "cannot create a lock file in $key_folder"
@@ -200,7 +212,8 @@ open_template() {
 
 # Boots the machine until it says "ready", keeps its memory and its devices, and ends it. Needs the lock.
 make_template() {
-  local stage started=${EPOCHREALTIME/[.,]/} line=
+  local stage started=${EPOCHREALTIME/[.,]/} line= boot_limit=90
+  [ "$system" != debian ] || boot_limit=300
   stage=$(mktemp -d "$key_folder/.new.XXXXXX") || fail "cannot create a folder in $key_folder"
   run=$stage # removed however this ends
   say "booting the lab's machine once, to keep it as a template"
@@ -209,7 +222,11 @@ make_template() {
   [ -z "$extra" ] || cp --reflink=auto -- "$extra" "$stage/in" || fail "cannot copy $extra"
   truncate -s $disk_size "$stage/in" "$stage/results" || fail "cannot write to $stage"
   truncate -s "${memory}M" "$stage/ram" || fail "cannot write to $stage"
-  machine_arguments in results out err console
+  if [ "$system" = debian ]; then
+    need qemu-img qemu-utils
+    qemu-img create -q -f qcow2 -b "$machine_disk" -F raw "$stage/disk" || fail "qemu-img could not make the template's disk"
+  fi
+  root_drive="format=qcow2,file=disk" machine_arguments in results out err console
   arguments+=(
     -object "memory-backend-file,id=ram,size=${memory}M,mem-path=ram,share=on" "${boot_arguments[@]}"
   )
@@ -217,7 +234,7 @@ make_template() {
   machine_folder=$stage
   start_machine "$log"
   machine_folder=.
-  if IFS= read -r -t 90 line <&"$from_vm" && [ "$line" = ready ]; then
+  if IFS= read -r -t "$boot_limit" line <&"$from_vm" && [ "$line" = ready ]; then
     printf 'migrate_set_capability x-ignore-shared on\nmigrate "exec:cat >state.part"\ninfo migrate\nquit\n' >&200
     while IFS= read -r -t 30 line <&"$answers"; do
       case $line in *"Migration status: completed"*) mv -f "$stage/state.part" "$stage/state"; break ;; esac

@@ -1,4 +1,4 @@
-#include "spawn.h"
+#include "children.h"
 
 int ccontainer_start_program(const char *path, char *const *arguments, char *const *environment, int in, int out) {
   // Written by the child, which shares the memory until it executes the program.

@@ -2,7 +2,7 @@ import CContainer
 
 /// A text that is no JSON, or more than vmrun takes.
 public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// What is wrong, and where: "line 3, column 7: unexpected end of data".
+  /// What is wrong, and where: "line 3, column 7: expected a value".
   public let description: String
 
   init(_ description: String) { self.description = description }
@@ -21,30 +21,25 @@ extension JSON {
     guard text.count <= mostBytes else {
       throw JSONError("\(text.count) bytes are more than the \(mostBytes) that vmrun reads")
     }
-    // unsafe: the array outlives the call.
-    let nul = unsafe text.withUnsafeBytes { unsafe ccontainer_json_nul($0.baseAddress, text.count) }
-    guard nul < 0 else { throw JSONError("\(position(nul, text)): a NUL byte is not JSON") }
-    // unsafe: the array outlives the call, and its count fits Int32, as mostBytes does.
+    try TextChecker.check(text)
+    // unsafe: the array outlives the call, is not empty, and its count fits Int32, as mostBytes does.
     let parsed = unsafe text.withUnsafeBytes {
-      unsafe ccontainer_json_parse(
-        $0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), Int32(text.count), Int32(mostDepth))
+      unsafe ccontainer_json_parse($0.baseAddress, Int32(text.count), Int32(mostDepth) + 1)
     }
-    let (error, offset) = unsafe (parsed.error, Int(parsed.offset))
-    guard error == json_tokener_success else { throw JSONError("\(position(offset, text)): \(reason(error))") }
+    let error = unsafe parsed.error
+    guard error == json_tokener_success else {
+      // unsafe: json-c's messages are constants.
+      let reason = unsafe json_tokener_error_desc(error).map { unsafe String(cString: $0) }
+      throw JSONError(reason ?? "not JSON")
+    }
     // unsafe: the tokener handed the tree over.
     guard let root = unsafe parsed.value else { return .null }
     // unsafe: the tree is this function's own, and nothing of it is kept: strings are copied.
     defer { unsafe _ = json_object_put(root) }
-    let value = unsafe try convert(root)
-    // unsafe: the array outlives the call.
-    let escapesNUL = unsafe text.withUnsafeBytes { unsafe ccontainer_json_escapes_nul($0.baseAddress, text.count) }
-    if escapesNUL, holdsNULInName(text) { throw JSONError("a member's name holds a NUL (\\u0000)") }
-    return value
+    return unsafe try convert(root)
   }
 
-  // MARK: The tree
-
-  /// The value of a node of json-c's tree, whose depth the tokener has bounded.
+  /// The value of a node of json-c's tree, whose depth is bounded.
   private static func convert(_ node: OpaquePointer?) throws(JSONError) -> JSON {
     // unsafe: node belongs to the tree that parse holds; each accessor below is that of the node's type.
     guard let node = unsafe node else { return .null }
@@ -95,51 +90,5 @@ extension JSON {
     return unsafe start.withMemoryRebound(to: UInt8.self, capacity: count) {
       unsafe String(decoding: UnsafeBufferPointer(start: $0, count: count), as: UTF8.self)
     }
-  }
-
-  // MARK: What json-c does not tell
-
-  /// Whether a name in `text`, which is valid JSON, holds `\u0000`: json-c ends names there, so that two would be one.
-  private static func holdsNULInName(_ text: [UInt8]) -> Bool {
-    var index = 0
-    while index < text.count {
-      guard text[index] == UInt8(ascii: "\"") else {
-        index += 1
-        continue
-      }
-      var holdsNUL = false
-      index += 1
-      while index < text.count, text[index] != UInt8(ascii: "\"") {
-        if text[index] == UInt8(ascii: "\\") {
-          if text[index...].starts(with: "\\u0000".utf8) { holdsNUL = true }
-          index += 1
-        }
-        index += 1
-      }
-      index += 1
-      while index < text.count, text[index] <= 0x20 { index += 1 }
-      if holdsNUL, index < text.count, text[index] == UInt8(ascii: ":") { return true }
-    }
-    return false
-  }
-
-  private static func reason(_ error: json_tokener_error) -> String {
-    switch error {
-    case json_tokener_continue, json_tokener_error_parse_eof: return "the text ends too early"
-    case json_tokener_error_size: return "not enough memory"
-    case json_tokener_error_depth: return "nested deeper than \(mostDepth) levels"
-    default:
-      // unsafe: json-c's messages are constants.
-      return unsafe json_tokener_error_desc(error).map { unsafe String(cString: $0) } ?? "not JSON"
-    }
-  }
-
-  /// "line 3, column 7", counted from 1 and in bytes.
-  private static func position(_ offset: Int, _ text: [UInt8]) -> String {
-    var (line, column) = (1, 1)
-    for byte in text[..<min(offset, text.count)] {
-      if byte == UInt8(ascii: "\n") { (line, column) = (line + 1, 1) } else { column += 1 }
-    }
-    return "line \(line), column \(column)"
   }
 }

@@ -1,6 +1,9 @@
+import OCI
+
 /// The texts of `--help` and `--version`.
 enum Help {
-  static let version = "vmrun 0.1.0\n"
+  /// The first line and the other two as dockerd reads them from every runtime.
+  static let version = "vmrun version 0.1.0\ncommit: 0.1.0\nspec: \(Spec.writtenVersion)\n"
 
   /// The line that a usage error ends with.
   static let pointer = "see vmrun --help"
@@ -77,6 +80,9 @@ enum Help {
       that the guest writes to port 0x604. 120 the guest hangs, 121 it restarts, 122 it panics, 123 triple fault,
       124 --timeout, 125 vmrun could not do it, 130 ended by the escape.
 
+    container runtime (OCI runtime specification, with runc's command line):
+      vmrun [global options] VERB [options] [ID]; vmrun VERB --help explains each, vmrun --debug --help the global options
+    \(OCIHelp.overview)
     examples:
       vmrun --append exit=3; echo $?
       vmrun --kernel /boot/vmlinuz-$(uname -r) --rootfs ./busybox -- sh -c 'uname -r; exit 7'

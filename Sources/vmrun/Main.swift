@@ -40,6 +40,7 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
     // unsafe: the kernel passes argc strings, each NUL-terminated.
     if let word = unsafe argv[index] { unsafe words.append(CBytes.copy(word)) }
   }
+  if OCIParser.takes(words) { return OCIRuntime.main(words) }
   do {
     var parser = ArgumentParser(words)
     switch try parser.parse() {

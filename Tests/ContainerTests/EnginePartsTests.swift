@@ -93,7 +93,7 @@ import Testing
       namespaces: [.init(.pid), .init(.network, path: "/proc/1/ns/net")])
     #expect(try StateRecord(decoding: record.bytes, of: "x") == record)
     record.process = ProcessIdentity(pid: 42, startTicks: UInt64.max)
-    record.hasLateHooks = true
+    record.needsConfiguration = true
     record.usesBridge = true
     #expect(try StateRecord(decoding: record.bytes, of: "x") == record)
   }
@@ -150,7 +150,8 @@ import Testing
 
   @Test func aTimeoutEndsIt() {
     #expect(throws: ContainerError.self) {
-      _ = try ExternalProgram.run("/bin/sleep", ["sleep", "60"].map { Array($0.utf8) }, environment: [], input: [], timeout: 1)
+      _ = try ExternalProgram.run(
+        "/bin/sleep", ["sleep", "60"].map { Array($0.utf8) }, environment: [], input: [], timeout: 1)
     }
   }
 

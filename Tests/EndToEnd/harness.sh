@@ -138,6 +138,7 @@ run_tests() {
     (
       begin "$test"
       "test_$test"
+      ! command -v after_test >/dev/null || after_test
       conclude
       : >"$WORK/concluded"
     )

@@ -21,7 +21,7 @@ test_help_and_version() {
   empty "standard error" err
   vm --version
   is "exit code" $code 0
-  has "--version" out '^vmrun [0-9]+\.[0-9]+'
+  has "--version" out '^vmrun version [0-9]+\.[0-9]+'
   "$VMRUN" --help >/dev/full 2>err
   is "exit code of --help on a full disk" $? 125
 }

@@ -1,7 +1,7 @@
 // The kernel's interfaces that only containers need. One header per concern, so that each stays short.
 #ifndef CCONTAINER_H
 #define CCONTAINER_H
-#include "spawn.h"
+#include "children.h"
 #include "mounts.h"
 #include "process.h"
 #include "cgroups.h"

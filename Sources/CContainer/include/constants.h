@@ -5,28 +5,11 @@
 #include <linux/capability.h>
 #include <linux/ioprio.h>
 #include <linux/mempolicy.h>
-#include <sched.h>
-#include <signal.h>
+#include <linux/sched.h>
 #include <sys/resource.h>
 
-// sched_setattr(2); the C library's sched.h lacks the flags, and linux/sched.h clashes with it.
-#ifndef SCHED_FLAG_RESET_ON_FORK
-#define SCHED_FLAG_RESET_ON_FORK 0x01
-#define SCHED_FLAG_RECLAIM 0x02
-#define SCHED_FLAG_DL_OVERRUN 0x04
-#define SCHED_FLAG_KEEP_POLICY 0x08
-#define SCHED_FLAG_KEEP_PARAMS 0x10
-#define SCHED_FLAG_UTIL_CLAMP_MIN 0x20
-#define SCHED_FLAG_UTIL_CLAMP_MAX 0x40
-#endif
 #ifndef SCHED_ISO
-#define SCHED_ISO 4
-#endif
-#ifndef SCHED_DEADLINE
-#define SCHED_DEADLINE 6
-#endif
-#ifndef IOPRIO_CLASS_SHIFT
-#define IOPRIO_CLASS_SHIFT 13
+#define SCHED_ISO 4  // reserved by the kernel's header, and named by the specification
 #endif
 
 enum {
@@ -51,7 +34,7 @@ enum {
   ccontainer_ioprio_be = IOPRIO_CLASS_BE,
   ccontainer_ioprio_idle = IOPRIO_CLASS_IDLE,
 
-  ccontainer_sched_other = SCHED_OTHER,
+  ccontainer_sched_other = SCHED_NORMAL,
   ccontainer_sched_fifo = SCHED_FIFO,
   ccontainer_sched_rr = SCHED_RR,
   ccontainer_sched_batch = SCHED_BATCH,

@@ -2,43 +2,28 @@
 #define CCONTAINER_JSON_H
 
 #include <json-c/json.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/types.h>
 
 #define CCONTAINER_JSON_INLINE static inline __attribute__((always_inline, unused))
-
-// The offset of the first NUL byte, or -1.
-CCONTAINER_JSON_INLINE ssize_t ccontainer_json_nul(const void *text, size_t count) {
-  const char *found = count ? (const char *)memchr(text, 0, count) : NULL;
-  return found ? found - (const char *)text : -1;
-}
-// Whether the escape of NUL occurs in the text.
-CCONTAINER_JSON_INLINE bool ccontainer_json_escapes_nul(const void *text, size_t count) {
-  return count && memmem(text, count, "\\u0000", 6);
-}
 
 // The outcome of one parse: a null pointer is also the value null, so that `error` alone tells success.
 struct ccontainer_json_parsed {
   struct json_object *value;
   enum json_tokener_error error;
-  size_t offset;
 };
 
-// Parses exactly one value, strictly (RFC 8259), refusing what is not UTF-8. The text holds no NUL byte.
+// Parses the one value of a text that is known to be JSON.
 CCONTAINER_JSON_INLINE struct ccontainer_json_parsed ccontainer_json_parse(const void *text, int count, int depth) {
-  struct ccontainer_json_parsed parsed = {NULL, json_tokener_error_size, 0};
+  struct ccontainer_json_parsed parsed = {NULL, json_tokener_error_size};
   struct json_tokener *tokener = json_tokener_new_ex(depth);
   if (!tokener) return parsed;
-  json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+  json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
   parsed.value = json_tokener_parse_ex(tokener, (const char *)text, count);
   parsed.error = json_tokener_get_error(tokener);
-  parsed.offset = json_tokener_get_parse_end(tokener);
   if (parsed.error == json_tokener_continue) {
     // A bare number ends only with the text, which the terminating NUL announces.
     parsed.value = json_tokener_parse_ex(tokener, "", 1);
     parsed.error = json_tokener_get_error(tokener);
-    parsed.offset = (size_t)count;
   }
   json_tokener_free(tokener);
   return parsed;

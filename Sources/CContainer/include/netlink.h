@@ -39,9 +39,4 @@ static inline int ccontainer_netlink_open(void) {
   return fd;
 }
 
-// Variadic, and a constant of _IO.
-static inline int ccontainer_openat(int dir, const char *path, int flags, mode_t mode) {
-  return openat(dir, path, flags, mode);
-}
-
 #endif

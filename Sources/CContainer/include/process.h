@@ -15,7 +15,10 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+// The C library has a struct of this name too.
+#define sched_param kernel_sched_param
 #include <linux/sched/types.h>
+#undef sched_param
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -91,8 +94,8 @@ CPROCESS_INLINE int ccontainer_capset(struct ccontainer_capabilities sets) {
 }
 
 // keyctl(2). The permissions are key_perm_t; describing needs the view permission that a fresh keyring's possessor has.
-CPROCESS_INLINE long ccontainer_join_session_keyring(const char *name) {
-  return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+CPROCESS_INLINE long ccontainer_new_session_keyring(void) {
+  return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
 CPROCESS_INLINE long ccontainer_describe_key(long key, void *text, size_t size) {
   return syscall(SYS_keyctl, KEYCTL_DESCRIBE, key, text, size);
@@ -119,10 +122,6 @@ CPROCESS_INLINE long ccontainer_getcwd(void *buffer, size_t size) { return sysca
 CPROCESS_INLINE int ccontainer_can_execute(const void *path) {
   return faccessat(AT_FDCWD, (const char *)path, X_OK, AT_EACCESS);
 }
-CPROCESS_INLINE int ccontainer_openat(int folder, const void *path, int flags, mode_t mode) {
-  return openat(folder, (const char *)path, flags, mode);
-}
-
 // A file by a path that passes no magic link (those of /proc/PID/fd and the like).
 CPROCESS_INLINE int ccontainer_open_unmagical(int from, const char *path, int flags) {
   struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
@@ -134,40 +133,14 @@ CPROCESS_INLINE long ccontainer_seccomp_install(const void *filter, uint16_t ins
   struct sock_fprog program = {.len = instructions, .filter = (struct sock_filter *)filter};
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
+// Architectures that an x86-64 kernel reports, and libseccomp's names for them: macros that are not imported.
+static const uint32_t ccontainer_audit_x86_64 = AUDIT_ARCH_X86_64;
+static const uint32_t ccontainer_audit_i386 = AUDIT_ARCH_I386;
+static const uint32_t ccontainer_arch_x86_64 = SCMP_ARCH_X86_64;
+static const uint32_t ccontainer_arch_x86 = SCMP_ARCH_X86;
+static const uint32_t ccontainer_arch_x32 = SCMP_ARCH_X32;
 CPROCESS_INLINE uint32_t ccontainer_act_errno(uint32_t number) { return SCMP_ACT_ERRNO(number); }
 CPROCESS_INLINE uint32_t ccontainer_act_trace(uint32_t message) { return SCMP_ACT_TRACE(message); }
-CPROCESS_INLINE int ccontainer_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
-CPROCESS_INLINE int ccontainer_pidfd_getfd(int process, int descriptor) {
-  return (int)syscall(SYS_pidfd_getfd, process, descriptor, 0);
-}
-// Connects to a stream socket by path; the path's length was checked by the kernel's limit (ENAMETOOLONG).
-static inline __attribute__((unused)) int ccontainer_connect_unix(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-  strcpy(address.sun_path, path);
-  int socket_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (socket_ < 0) return -1;
-  if (connect(socket_, (struct sockaddr *)&address, sizeof address)) {
-    int error = errno;
-    close(socket_);
-    errno = error;
-    return -1;
-  }
-  return socket_;
-}
-// Sends bytes and one descriptor (SCM_RIGHTS); returns the bytes taken.
-static inline __attribute__((unused)) ssize_t ccontainer_send_descriptor(int socket_, const void *bytes, size_t count, int descriptor) {
-  union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
-  memset(&control, 0, sizeof control);
-  struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
-  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-  return sendmsg(socket_, &message, MSG_NOSIGNAL);
-}
 
 // A program's protection from those it runs.
 CPROCESS_INLINE int ccontainer_clone_file_mount(const char *path) {
@@ -180,6 +153,6 @@ CPROCESS_INLINE int ccontainer_make_mount_read_only(int mount) {
 CPROCESS_INLINE int ccontainer_execute_descriptor(int descriptor, char *const *arguments, char *const *environment) {
   return (int)syscall(SYS_execveat, descriptor, "", arguments, environment, AT_EMPTY_PATH);
 }
-CPROCESS_INLINE int ccontainer_memfd(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+CPROCESS_INLINE int ccontainer_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
 
 #endif

@@ -67,10 +67,10 @@ public struct Cgroup: ~Copyable {
 
   /// In the parent, with systemd: starts the scope around process `pid` (the waiting child) and sets what systemd does not.
   /// Without systemd there is nothing to do.
-  public mutating func adopt(pid: Int32) throws(ContainerError) {
+  public borrowing func adopt(pid: Int32) throws(ContainerError) {
     guard needsPID, let scope = placement.systemd else { return }
-    try Systemd.start(scope, around: pid, resources: resources, legacy: !placement.isUnified)
-    needsPID = false
+    try Systemd.start(
+      scope, around: pid, resources: resources, legacy: !placement.isUnified, rootless: placement.rootless)
     var made: [String] = []
     do throws(ContainerError) {
       // systemd makes v1 cgroups only for the controllers that it uses.

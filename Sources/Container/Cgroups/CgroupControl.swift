@@ -6,7 +6,7 @@ extension CgroupPlacement {
   /// Changes the limits of a running container. Members that are absent stay as they are; device rules change only when some are given.
   public func update(_ resources: Resources) throws(ContainerError) {
     let writer = LimitWriter(placement: self, fresh: false)
-    if let systemd { try Systemd.update(systemd, resources, legacy: !isUnified) }
+    if let systemd { try Systemd.update(systemd, resources, legacy: !isUnified, rootless: rootless) }
     try writer.apply(resources)
     if !resources.devices.isEmpty { try writer.applyDevices(resources.devices, fresh: false) }
   }
@@ -138,7 +138,8 @@ extension CgroupPlacement {
   /// waited for, at most two seconds. Does not kill: call `killAll` before.
   /// - Throws: `.wrongState` when processes remain, `.system` when the kernel refuses.
   public func remove() throws(ContainerError) {
-    if let systemd { Systemd.stop(systemd) }
+    // The unit goes with its last process; when the manager does not answer, the cgroups are removed all the same.
+    if let systemd { try? Systemd.stop(systemd) }
     var pending = folders
     var pause: UInt32 = 500
     let deadline = Clock.now() &+ 2_000_000_000

@@ -44,7 +44,7 @@ enum ChannelMessage {
 }
 
 /// One end of the connection between parent and child: whole packets, at most one descriptor beside each.
-struct Channel: ~Copyable {
+final class Channel {
   private let socket: FileDescriptor
 
   init(owning socket: consuming FileDescriptor) { self.socket = socket }
@@ -68,7 +68,7 @@ struct Channel: ~Copyable {
 
   /// Sends one message; false when the other side is gone.
   @discardableResult
-  borrowing func send(_ message: ChannelMessage, beside descriptor: Int32 = -1) -> Bool {
+  func send(_ message: ChannelMessage, beside descriptor: Int32 = -1) -> Bool {
     var bytes: [UInt8] = [message.code]
     switch message {
     case .mapping(let number), .listener(let number):
@@ -87,7 +87,7 @@ struct Channel: ~Copyable {
   }
 
   /// The next message and the descriptor beside it; nil when the other side has closed its end or died.
-  borrowing func receive() throws(ContainerError) -> (message: ChannelMessage, descriptor: Int32)? {
+  func receive() throws(ContainerError) -> (message: ChannelMessage, descriptor: Int32)? {
     var beside: Int32 = -1
     let raw = socket.rawValue
     var failure: Errno?
@@ -124,7 +124,7 @@ struct Channel: ~Copyable {
 
   /// Tells the parent `message` and waits until it answers `proceed`.
   /// - Throws: when the parent has gone.
-  borrowing func ask(_ message: ChannelMessage, beside descriptor: Int32 = -1) throws(ContainerError) {
+  func ask(_ message: ChannelMessage, beside descriptor: Int32 = -1) throws(ContainerError) {
     guard send(message, beside: descriptor), case .proceed? = try receive()?.message else {
       throw ContainerError(.system, "the runtime ended while the container was set up")
     }
@@ -132,12 +132,7 @@ struct Channel: ~Copyable {
 }
 
 /// The two ends of a channel.
-struct ChannelEnds: ~Copyable {
+struct ChannelEnds {
   let parent: Channel
   let child: Channel
-
-  init(parent: consuming Channel, child: consuming Channel) {
-    self.parent = parent
-    self.child = child
-  }
 }

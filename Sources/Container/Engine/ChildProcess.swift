@@ -56,7 +56,7 @@ enum Spawner {
   /// - Parameter cgroup: the descriptor of a cgroup v2 to be born in, or -1.
   static func spawn(
     _ namespaces: NamespacePlan, hostProc: borrowing FileDescriptor, cgroup: Int32,
-    _ body: (borrowing Channel) -> Never
+    _ body: (Channel) -> Never
   ) throws(ContainerError) -> ChildProcess {
     let ends = try Channel.pair()
     if namespaces.needsIntermediate {
@@ -71,14 +71,14 @@ enum Spawner {
       body(ends.child)
     }
     guard pid > 0 else { throw refusal(namespaces) }
-    return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.takeParent())
+    return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
   }
 
   /// The intermediate process enters what must be entered first and clones the container's first process as its own
   /// sibling (CLONE_PARENT), so that this process is the parent of both.
   private static func throughIntermediate(
-    _ namespaces: NamespacePlan, hostProc: borrowing FileDescriptor, cgroup: Int32, _ ends: consuming ChannelEnds,
-    _ body: (borrowing Channel) -> Never
+    _ namespaces: NamespacePlan, hostProc: borrowing FileDescriptor, cgroup: Int32, _ ends: ChannelEnds,
+    _ body: (Channel) -> Never
   ) throws(ContainerError) -> ChildProcess {
     var pidfd: Int32 = -1
     // unsafe: the descriptor's number is written before the call returns.
@@ -88,7 +88,7 @@ enum Spawner {
       intermediate(namespaces, hostProc, cgroup, ends.child, body)
     }
     guard first > 0 else { throw ContainerError("", SystemError("clone3", "", .current)) }
-    let stage = ChildProcess(pid: first, pidfd: FileDescriptor(owning: pidfd), channel: ends.takeParent())
+    let stage = ChildProcess(pid: first, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
     do throws(ContainerError) {
       while true {
         switch try stage.next().message {
@@ -101,7 +101,7 @@ enum Spawner {
           guard raw >= 0 else { throw ContainerError("", SystemError("pidfd_open", "\(pid)", .current)) }
           stage.wait()
           stage.channel.send(.proceed)
-          return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: raw), channel: stage.takeChannel())
+          return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: raw), channel: stage.channel)
         default: throw ContainerError(.system, "the container's set-up sent a message out of order")
         }
       }
@@ -112,8 +112,8 @@ enum Spawner {
   }
 
   private static func intermediate(
-    _ namespaces: NamespacePlan, _ hostProc: borrowing FileDescriptor, _ cgroup: Int32, _ channel: borrowing Channel,
-    _ body: (borrowing Channel) -> Never
+    _ namespaces: NamespacePlan, _ hostProc: borrowing FileDescriptor, _ cgroup: Int32, _ channel: Channel,
+    _ body: (Channel) -> Never
   ) -> Never {
     do throws(ContainerError) {
       _ = ccontainer_die_with_parent(1)
@@ -149,7 +149,7 @@ enum Spawner {
     }
   }
 
-  private static func enterMapped(_ channel: borrowing Channel) throws(ContainerError) {
+  private static func enterMapped(_ channel: Channel) throws(ContainerError) {
     // The parent sees this process under its own number: it needs none.
     try ContainerInit.enterNewUserNamespace(channel, pid: 0)
   }
@@ -178,14 +178,4 @@ enum Spawner {
     }
     return ContainerError("new namespaces", error)
   }
-}
-
-extension ChannelEnds {
-  /// The parent's end; the child's is closed.
-  consuming func takeParent() -> Channel { parent }
-}
-
-extension ChildProcess {
-  /// The channel alone; the descriptor of the process is closed.
-  consuming func takeChannel() -> Channel { channel }
 }

@@ -6,7 +6,7 @@ import OCI
 import System
 
 /// Everything that a container's first process needs, made by its parent before the clone and copied by it.
-struct InitPlan: ~Copyable {
+final class InitPlan {
   let spec: Spec
   let namespaces: NamespacePlan
   let rootfs: RootfsPlan
@@ -15,12 +15,30 @@ struct InitPlan: ~Copyable {
   /// The host's /proc: the container's own is never trusted.
   let hostProc: FileDescriptor
   /// Listens until `start` says so; nil when the parent itself does.
-  let gate: FileDescriptor?
+  let gate: SharedFile?
   /// Connected to `--console-socket`.
-  let consoleSocket: FileDescriptor?
+  let consoleSocket: SharedFile?
   /// What the hooks read. Their PID is filled in by whoever runs them.
   let status: ContainerStatus
   let options: InitOptions
+
+  init(
+    spec: Spec, namespaces: NamespacePlan, rootfs: consuming RootfsPlan, cgroup: consuming Cgroup,
+    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?, consoleSocket: SharedFile?,
+    status: ContainerStatus,
+    options: InitOptions
+  ) {
+    self.spec = spec
+    self.namespaces = namespaces
+    self.rootfs = rootfs
+    self.cgroup = cgroup
+    self.process = process
+    self.hostProc = hostProc
+    self.gate = gate
+    self.consoleSocket = consoleSocket
+    self.status = status
+    self.options = options
+  }
 }
 
 /// The choices of one start.
@@ -38,7 +56,7 @@ struct InitOptions {
 /// The life of a container's first process up to its program: what runs in the child of clone(2).
 enum ContainerInit {
   /// Sets the container up and executes its program.
-  static func run(_ plan: borrowing InitPlan, channel: borrowing Channel, clock: SetupClock?) -> Never {
+  static func run(_ plan: InitPlan, channel: Channel, clock: SetupClock?) -> Never {
     do throws(ContainerError) {
       try becomeContainer(plan, channel, clock)
     } catch {
@@ -48,7 +66,7 @@ enum ContainerInit {
   }
 
   private static func becomeContainer(
-    _ plan: borrowing InitPlan, _ channel: borrowing Channel, _ clock: SetupClock?
+    _ plan: InitPlan, _ channel: Channel, _ clock: SetupClock?
   ) throws(ContainerError) -> Never {
     clock?.stamp(.clone)
     // Should the parent be killed now, this process must not be left over: until "ready" nobody knows it.
@@ -58,6 +76,7 @@ enum ContainerInit {
       try enterNewUserNamespace(channel, pid: 0)
     }
     _ = setsid()
+    try plan.process.applyInitialAffinity()
     try plan.cgroup.joinSelf()
     try plan.namespaces.joinRest()
     if plan.options.parentAwaitsJoin { try channel.ask(.joined) }
@@ -69,44 +88,36 @@ enum ContainerInit {
     if plan.namespaces.creates(.network) {
       try naming("network namespace") { () throws(NetworkError) in try Loopback.up() }
     }
-    try plan.process.applyEarly(proc: plan.hostProc.rawValue)
     clock?.stamp(.namespaces)
 
-    if plan.namespaces.creates(.mount) {
-      let rootfs = try plan.rootfs.build(console: nil)
-      clock?.stamp(.mounts)
-      let hooks = plan.spec.hooks
-      if !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty { try channel.ask(.mounted) }
-      try runHooks("createContainer", hooks.createContainer, plan, .creating)
-      try openTerminal(plan, channel, rootfs: rootfs)
-      try Identity.apply(spec: plan.spec, proc: plan.hostProc.rawValue)
-      try rootfs.pivot(keepOldRoot: plan.options.noPivot)
-      try rootfs.seal(spec: plan.spec)
-    } else {
-      let hooks = plan.spec.hooks
-      if !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty { try channel.ask(.mounted) }
-      try runHooks("createContainer", hooks.createContainer, plan, .creating)
-      try plan.rootfs.changeRoot()
-      try openTerminal(plan, channel, rootfs: nil)
-      try Identity.apply(spec: plan.spec, proc: plan.hostProc.rawValue)
+    var rootfs = try plan.rootfs.build(console: nil)
+    clock?.stamp(.mounts)
+    let hooks = plan.spec.hooks
+    if !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty { try channel.ask(.mounted) }
+    try runHooks("createContainer", hooks.createContainer, plan, .creating)
+    if let process = plan.spec.process, process.terminal {
+      let terminal = try rootfs.openTerminal()
+      try hand(terminal, plan.consoleSocket?.descriptor.rawValue, channel)
+      try terminal.adopt(size: process.consoleSize, user: process.user.uid)
     }
+    try Identity.apply(spec: plan.spec, proc: plan.hostProc.rawValue)
+    try rootfs.pivot(keepOldRoot: plan.options.noPivot)
+    try rootfs.seal(spec: plan.spec)
     clock?.stamp(.pivot)
 
+    try plan.process.applyEarly(proc: plan.hostProc.rawValue)
     try plan.process.apply()
-    if plan.process.notifiesSeccomp, let number = try plan.process.installSeccomp() {
-      try channel.ask(.listener(number: number))
-      _ = close(number)
-    }
     try plan.process.resolveExecutable()
+    if plan.process.notifiesSeccomp { try installNotifyingFilter(plan.process, channel) }
     if !plan.options.diesWithParent { _ = ccontainer_die_with_parent(0) }
     try execute(plan, channel, clock)
   }
 
   /// The last steps: the word to start, the hooks of that moment, the filter, the program.
-  private static func execute(_ plan: borrowing InitPlan, _ channel: borrowing Channel, _ clock: SetupClock?)
+  private static func execute(_ plan: InitPlan, _ channel: Channel, _ clock: SetupClock?)
     throws(ContainerError) -> Never
   {
-    guard let gate = plan.gate?.rawValue else {
+    guard let gate = plan.gate?.descriptor.rawValue else {
       try channel.ask(.ready)
       try runProgram(plan, clock)
     }
@@ -124,7 +135,7 @@ enum ContainerInit {
     }
   }
 
-  private static func runProgram(_ plan: borrowing InitPlan, _ clock: SetupClock?) throws(ContainerError) -> Never {
+  private static func runProgram(_ plan: InitPlan, _ clock: SetupClock?) throws(ContainerError) -> Never {
     try runHooks("startContainer", plan.spec.hooks.startContainer, plan, .created)
     if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     // Changing the credentials has cleared it.
@@ -145,7 +156,7 @@ enum ContainerInit {
   }
 
   /// Waits until the parent has mapped this process's IDs, and becomes the namespace's root.
-  static func enterNewUserNamespace(_ channel: borrowing Channel, pid: Int32) throws(ContainerError) {
+  static func enterNewUserNamespace(_ channel: Channel, pid: Int32) throws(ContainerError) {
     try channel.ask(.mapping(pid: pid))
     try becomeRoot()
   }
@@ -163,7 +174,7 @@ enum ContainerInit {
   }
 
   private static func runHooks(
-    _ stage: String, _ hooks: [Spec.Hook], _ plan: borrowing InitPlan, _ state: ContainerState
+    _ stage: String, _ hooks: [Spec.Hook], _ plan: InitPlan, _ state: ContainerState
   ) throws(ContainerError) {
     guard !hooks.isEmpty else { return }
     var status = plan.status
@@ -172,19 +183,18 @@ enum ContainerInit {
     try HookRunner(stage: stage, state: status.json(status: state).serialized(pretty: false)).run(hooks)
   }
 
-  /// Opens the terminal before the root changes, so that /dev/console can be it.
-  private static func openTerminal(
-    _ plan: borrowing InitPlan, _ channel: borrowing Channel, rootfs: borrowing Rootfs?
-  ) throws(ContainerError) {
-    guard let process = plan.spec.process, process.terminal else { return }
-    let console = try Console(root: rootfs?.descriptor)
-    try rootfs?.bindConsole(console.slave.rawValue)
-    try hand(console, plan.consoleSocket?.rawValue, channel)
-    try console.adopt(size: process.consoleSize, user: process.user.uid)
+  /// Installs a filter that asks an agent, and gives its listener away while the parent is there to take it.
+  static func installNotifyingFilter(_ process: borrowing ProcessPlan, _ channel: Channel)
+    throws(ContainerError)
+  {
+    if let number = try process.installSeccomp() {
+      try channel.ask(.listener(number: number))
+      _ = close(number)
+    }
   }
 
   /// Gives the master to `--console-socket`, or to the parent, which relays it.
-  static func hand(_ console: borrowing Console, _ socket: Int32?, _ channel: borrowing Channel) throws(ContainerError)
+  static func hand(_ console: borrowing ContainerTerminal, _ socket: Int32?, _ channel: Channel) throws(ContainerError)
   {
     if let socket {
       try console.send(to: socket)

@@ -9,12 +9,21 @@ import System
 ///
 /// What is made, and when: the state folder with its record first, so that whatever exists later is found by
 /// `delete --force`; then the cgroup; then the process. A failure undoes everything.
-struct Creation: ~Copyable {
+final class Creation {
   let folder: StateFolder
   let record: StateRecord
   let child: ChildProcess
   /// The master of the container's terminal, when this process relays it.
-  let terminal: FileDescriptor?
+  let terminal: SharedFile?
+
+  init(
+    folder: consuming StateFolder, record: StateRecord, child: consuming ChildProcess, terminal: SharedFile?
+  ) {
+    self.folder = folder
+    self.record = record
+    self.child = child
+    self.terminal = terminal
+  }
 
   /// Sets up the container of `request`. With `gate` its process waits for `start`, without for this process's `proceed`.
   static func make(
@@ -22,7 +31,7 @@ struct Creation: ~Copyable {
   ) throws(ContainerError) -> Creation {
     try check(request, gate: gate, relays: options.terminal != nil)
     let spec = request.spec
-    let hostProc = try HostProc.open()
+    let hostProc = try ProcFolder.open()
     let namespaces = try NamespacePlan(spec.linux)
     let placement = try CgroupPlacement.decide(
       cgroupsPath: spec.linux.cgroupsPath, id: request.id, systemd: engine.systemdCgroup, rootless: engine.isRootless)
@@ -42,7 +51,8 @@ struct Creation: ~Copyable {
       id: request.id, version: spec.version, created: Timestamp.now(), bundle: request.bundle,
       rootfs: source.path, owner: geteuid(), annotations: spec.annotations, placement: placement,
       namespaces: spec.linux.namespaces)
-    record.hasLateHooks = !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty
+    record.needsConfiguration =
+      !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty || spec.linux.intelRdt != nil
     record.usesBridge = request.usesBridge
     do throws(ContainerError) {
       try folder.save(record)
@@ -54,7 +64,7 @@ struct Creation: ~Copyable {
         gate: gate ? try Self.gate(folder) : nil, consoleSocket: console, status: ContainerStatus(record, .creating),
         options: InitOptions(
           noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
-          parentAwaitsJoin: placement.needsPID || !spec.linux.netDevices.isEmpty
+          parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty
             || spec.linux.intelRdt != nil))
       let clock = options.clock
       let child = try Spawner.spawn(
@@ -79,9 +89,9 @@ struct Creation: ~Copyable {
 
   /// The parent's side of the set-up: see `ChannelMessage`. Returns the terminal's master if this process relays it.
   private static func accompany(
-    _ child: borrowing ChildProcess, _ plan: borrowing InitPlan, _ request: CreateRequest,
+    _ child: borrowing ChildProcess, _ plan: InitPlan, _ request: CreateRequest,
     _ options: borrowing RunOptions, _ folder: borrowing StateFolder, _ record: inout StateRecord
-  ) throws(ContainerError) -> FileDescriptor? {
+  ) throws(ContainerError) -> SharedFile? {
     // The record gets the process while that sets itself up, on another processor.
     guard let identity = ProcessIdentity(of: child.pid) else {
       _ = try child.next()
@@ -89,7 +99,7 @@ struct Creation: ~Copyable {
     }
     record.process = identity
     try folder.save(record)
-    var terminal: FileDescriptor?
+    var terminal: SharedFile?
     while true {
       let (message, descriptor) = try child.next()
       switch message {
@@ -101,12 +111,13 @@ struct Creation: ~Copyable {
         let state = status.json().serialized(pretty: false)
         try HookRunner(stage: "prestart", state: state).run(plan.spec.hooks.prestart)
         try HookRunner(stage: "createRuntime", state: state).run(plan.spec.hooks.createRuntime)
-      case .terminal: terminal = FileDescriptor(owning: descriptor)
+      case .terminal: terminal = SharedFile(FileDescriptor(owning: descriptor))
       case .listener(let number):
         try SeccompListener.send(
           listenerOf: child.pidfd.rawValue, number: number, seccomp: plan.spec.linux.seccomp,
           status: ContainerStatus(record, .creating))
       case .ready:
+        if plan.process.needsOutside { try plan.process.applyFromOutside(pid: child.pid, proc: plan.hostProc.rawValue) }
         if let path = request.pidFile { try PIDFile.write(child.pid, to: path) }
         return terminal
       case .failed, .proceed: throw ContainerError(.system, "the container's set-up sent a message out of order")
@@ -117,7 +128,7 @@ struct Creation: ~Copyable {
 
   /// What only the parent can do, once the process has its cgroup and namespaces.
   private static func complete(
-    _ child: borrowing ChildProcess, _ plan: borrowing InitPlan
+    _ child: borrowing ChildProcess, _ plan: InitPlan
   ) throws(ContainerError) {
     try plan.cgroup.adopt(pid: child.pid)
     if let rdt = plan.spec.linux.intelRdt { try IntelRDT.join(rdt, id: plan.status.id, pid: child.pid) }
@@ -133,10 +144,7 @@ struct Creation: ~Copyable {
   /// What can be told before anything is made.
   private static func check(_ request: CreateRequest, gate: Bool, relays: Bool) throws(ContainerError) {
     try StateRoot.check(id: request.id)
-    for number in 0..<request.preservedDescriptors where clinux_fcntl(3 + number, F_GETFD, 0) < 0 {
-      throw ContainerError(
-        .invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
-    }
+    try ProcessPlan.checkPreserved(request.preservedDescriptors)
     let terminal = request.spec.process?.terminal ?? false
     if terminal && request.consoleSocket == nil && !relays {
       throw ContainerError(
@@ -154,22 +162,22 @@ struct Creation: ~Copyable {
     return path.utf8.first == UInt8(ascii: "/") ? path : "\(request.bundle)/\(path)"
   }
 
-  private static func gate(_ folder: borrowing StateFolder) throws(ContainerError) -> FileDescriptor {
+  private static func gate(_ folder: borrowing StateFolder) throws(ContainerError) -> SharedFile {
     let raw = unsafe ccontainer_local_socket(folder.alias(of: "start"), Int32(SOCK_SEQPACKET.rawValue), 1)
     guard raw >= 0 else { throw ContainerError("state folder", SystemError("bind", "\(folder.path)/start", .current)) }
-    return FileDescriptor(owning: raw)
+    return SharedFile(FileDescriptor(owning: raw))
   }
 
-  static func connect(_ consoleSocket: String?) throws(ContainerError) -> FileDescriptor? {
+  static func connect(_ consoleSocket: String?) throws(ContainerError) -> SharedFile? {
     guard let consoleSocket else { return nil }
     let raw = unsafe ccontainer_local_socket(consoleSocket, Int32(SOCK_STREAM.rawValue), 0)
     guard raw >= 0 else { throw ContainerError("--console-socket", SystemError("connect", consoleSocket, .current)) }
-    return FileDescriptor(owning: raw)
+    return SharedFile(FileDescriptor(owning: raw))
   }
 }
 
 /// The host's /proc.
-enum HostProc {
+enum ProcFolder {
   /// Opens it, and makes sure that it is a procfs.
   static func open() throws(ContainerError) -> FileDescriptor {
     let folder = try naming { () throws(SystemError) in try FileDescriptor.open("/proc", O_PATH | O_DIRECTORY) }

@@ -75,7 +75,9 @@ public struct Engine {
     let container = try Creation.make(request, options, in: root, self.options, gate: false)
     var outcome = ExitOutcome.detached
     do throws(ContainerError) {
-      if let master = container.terminal, let relay = options.terminal { try relay.start(master: master.rawValue) }
+      if let master = container.terminal, let relay = options.terminal {
+        try relay.start(master: master.descriptor.rawValue)
+      }
       options.clock?.stamp(.ready)
       container.child.channel.send(.proceed)
       try container.child.awaitExecution()
@@ -125,7 +127,7 @@ public struct Engine {
         try record.placement.killAll()
         return
       }
-      for pid in try record.placement.processes() { _ = CLinux.kill(pid, signal) }
+      for pid in record.placement.processes() { _ = CLinux.kill(pid, signal) }
       return
     }
     guard let process = record.process else {
@@ -258,7 +260,7 @@ public struct Engine {
   }
 
   private func poststart(_ folder: borrowing StateFolder, _ record: StateRecord) throws(ContainerError) {
-    guard record.hasLateHooks, let spec = try configuration(folder), !spec.hooks.poststart.isEmpty else { return }
+    guard record.needsConfiguration, let spec = try configuration(folder), !spec.hooks.poststart.isEmpty else { return }
     let state = ContainerStatus(record, .running).json().serialized(pretty: false)
     try HookRunner(stage: "poststart", state: state).run(spec.hooks.poststart)
   }
@@ -282,8 +284,10 @@ public struct Engine {
       // unsafe: one descriptor is polled.
       _ = unsafe poll(&ended, 1, 10_000)
     }
-    let hooks = record.hasLateHooks ? (try? configuration(folder))??.hooks.poststop ?? [] : []
+    let spec = record.needsConfiguration ? (try? configuration(folder)) ?? nil : nil
+    let hooks = spec?.hooks.poststop ?? []
     try record.placement.remove()
+    if let rdt = spec?.linux.intelRdt { try IntelRDT.remove(rdt, id: record.id) }
     if !hooks.isEmpty {
       // Told, but not obeyed: the container is gone whatever they say (specification, "Lifecycle", step 13).
       let state = ContainerStatus(record, .stopped).json().serialized(pretty: false)

@@ -23,44 +23,44 @@ extension Engine {
     default: throw ContainerError(.wrongState, "cannot exec in container '\(id)': it is \(status.name)")
     }
     guard let process = record.process else { throw ContainerError(.wrongState, "container not running") }
-    for number in 0..<request.preservedDescriptors where clinux_fcntl(3 + number, F_GETFD, 0) < 0 {
-      throw ContainerError(
-        .invalid, "--preserve-fds \(request.preservedDescriptors): descriptor \(3 + number) is not open")
-    }
+    try ProcessPlan.checkPreserved(request.preservedDescriptors)
     if request.process.terminal && request.consoleSocket == nil && request.terminal == nil {
       throw ContainerError(
         .invalid, "the process wants a terminal, but nobody takes it: give --console-socket, or leave --detach out")
     }
     let linux = try configuration(folder)?.linux ?? Linux()
     let target = try process.open()
-    let hostProc = try HostProc.open()
+    let hostProc = try ProcFolder.open()
     let entry = ContainerEntry(
       target: target, record: record, ownUserNamespace: record.namespaces.contains { $0.type == .user })
     let plan = ExecPlan(
       process: try ProcessPlan.prepare(
         process: request.process, linux: linux, newKeyring: false, preservedDescriptors: request.preservedDescriptors,
         cache: root.path, inUserNamespace: entry.ownUserNamespace),
-      request: request, cgroup: try CgroupEntry(record.placement, subgroup: request.cgroup), hostProc: hostProc,
+      request: request, cgroup: try Cgroup(joining: record.placement, initProcess: process.pid), hostProc: hostProc,
       console: try Creation.connect(request.consoleSocket))
     let child = try entry.spawn(cgroup: plan.cgroup.cloneIntoDescriptor ?? -1) { channel in plan.run(channel, entry) }
     do throws(ContainerError) {
-      var master: FileDescriptor?
+      var master: SharedFile?
       preparing: while true {
         let (message, descriptor) = try child.next()
         switch message {
-        case .joined: try plan.cgroup.adopt(pid: child.pid)
-        case .terminal: master = FileDescriptor(owning: descriptor)
+        case .terminal: master = SharedFile(FileDescriptor(owning: descriptor))
         case .listener(let number):
           try SeccompListener.send(
             listenerOf: child.pidfd.rawValue, number: number, seccomp: linux.seccomp,
             status: ContainerStatus(record, status))
-        case .ready: break preparing
+        case .ready:
+          if plan.process.needsOutside {
+            try plan.process.applyFromOutside(pid: child.pid, proc: plan.hostProc.rawValue)
+          }
+          break preparing
         default: throw ContainerError(.system, "the process's set-up sent a message out of order")
         }
         child.channel.send(.proceed)
       }
       if let path = request.pidFile { try PIDFile.write(child.pid, to: path) }
-      if let master, let relay = request.terminal { try relay.start(master: master.rawValue) }
+      if let master, let relay = request.terminal { try relay.start(master: master.descriptor.rawValue) }
       child.channel.send(.proceed)
       try child.awaitExecution()
       if request.detach { return .detached }
@@ -75,18 +75,24 @@ extension Engine {
 }
 
 /// The way into a running container.
-private struct ContainerEntry: ~Copyable {
+private final class ContainerEntry {
   /// A pidfd of the container's first process.
   let target: FileDescriptor
   let record: StateRecord
   let ownUserNamespace: Bool
+
+  init(target: consuming FileDescriptor, record: StateRecord, ownUserNamespace: Bool) {
+    self.target = target
+    self.record = record
+    self.ownUserNamespace = ownUserNamespace
+  }
 
   /// CLONE_NEW flags of all namespaces that the container does not share with the runtime.
   private var flags: UInt64 { record.namespaces.reduce(0) { $0 | $1.type.flag } }
 
   /// Clones the process. A PID or time namespace is entered by its parent beforehand; with a user namespace of its own only somebody who has
   /// entered that may do so, and that is a process in between.
-  borrowing func spawn(cgroup: Int32, _ body: (borrowing Channel) -> Never) throws(ContainerError) -> ChildProcess {
+  func spawn(cgroup: Int32, _ body: (Channel) -> Never) throws(ContainerError) -> ChildProcess {
     let ends = try Channel.pair()
     guard ownUserNamespace else {
       try enter(flags & (Linux.NamespaceType.pid.flag | Linux.NamespaceType.time.flag))
@@ -98,7 +104,7 @@ private struct ContainerEntry: ~Copyable {
         body(ends.child)
       }
       guard pid > 0 else { throw ContainerError("", SystemError("clone3", "", .current)) }
-      return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.takeParent())
+      return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
     }
     var pidfd: Int32 = -1
     // unsafe: the descriptor's number is written before the call returns.
@@ -108,7 +114,7 @@ private struct ContainerEntry: ~Copyable {
       intermediate(cgroup, ends.child, body)
     }
     guard first > 0 else { throw ContainerError("", SystemError("clone3", "", .current)) }
-    let stage = ChildProcess(pid: first, pidfd: FileDescriptor(owning: pidfd), channel: ends.takeParent())
+    let stage = ChildProcess(pid: first, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
     do throws(ContainerError) {
       guard case .mapping(let pid) = try stage.next().message else {
         throw ContainerError(.system, "the process's set-up sent a message out of order")
@@ -117,15 +123,15 @@ private struct ContainerEntry: ~Copyable {
       guard raw >= 0 else { throw ContainerError("", SystemError("pidfd_open", "\(pid)", .current)) }
       stage.wait()
       stage.channel.send(.proceed)
-      return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: raw), channel: stage.takeChannel())
+      return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: raw), channel: stage.channel)
     } catch {
       stage.destroy()
       throw error
     }
   }
 
-  private borrowing func intermediate(
-    _ cgroup: Int32, _ channel: borrowing Channel, _ body: (borrowing Channel) -> Never
+  private func intermediate(
+    _ cgroup: Int32, _ channel: Channel, _ body: (Channel) -> Never
   ) -> Never {
     do throws(ContainerError) {
       _ = ccontainer_die_with_parent(1)
@@ -148,13 +154,13 @@ private struct ContainerEntry: ~Copyable {
   }
 
   /// Enters the rest, in the process itself.
-  borrowing func enterRest() throws(ContainerError) {
+  func enterRest() throws(ContainerError) {
     try enter(
       flags & ~(Linux.NamespaceType.user.flag | Linux.NamespaceType.pid.flag | Linux.NamespaceType.time.flag))
     if ownUserNamespace { try ContainerInit.becomeRoot() }
   }
 
-  private borrowing func enter(_ flags: UInt64) throws(ContainerError) {
+  private func enter(_ flags: UInt64) throws(ContainerError) {
     guard flags != 0 else { return }
     guard setns(target.rawValue, Int32(truncatingIfNeeded: flags)) == 0 else {
       throw ContainerError("enter the container's namespaces", SystemError("setns", "", .current))
@@ -163,34 +169,42 @@ private struct ContainerEntry: ~Copyable {
 }
 
 /// Everything that one more process needs, made before the clone.
-private struct ExecPlan: ~Copyable {
+private final class ExecPlan {
   let process: ProcessPlan
   let request: ExecRequest
-  let cgroup: CgroupEntry
+  let cgroup: Cgroup
   let hostProc: FileDescriptor
-  let console: FileDescriptor?
+  let console: SharedFile?
+
+  init(
+    process: consuming ProcessPlan, request: ExecRequest, cgroup: consuming Cgroup, hostProc: consuming FileDescriptor,
+    console: SharedFile?
+  ) {
+    self.process = process
+    self.request = request
+    self.cgroup = cgroup
+    self.hostProc = hostProc
+    self.console = console
+  }
 
   /// The life of the process up to its program.
-  borrowing func run(_ channel: borrowing Channel, _ entry: borrowing ContainerEntry) -> Never {
+  func run(_ channel: Channel, _ entry: ContainerEntry) -> Never {
     do throws(ContainerError) {
       _ = ccontainer_die_with_parent(1)
       _ = ccontainer_set_dumpable(0)
       _ = setsid()
+      try process.applyInitialAffinity()
       try cgroup.joinSelf()
-      if cgroup.needsPID { try channel.ask(.joined) }
       try process.applyEarly(proc: hostProc.rawValue)
       try entry.enterRest()
       if request.process.terminal {
-        let terminal = try Console(root: nil)
-        try ContainerInit.hand(terminal, console?.rawValue, channel)
+        let terminal = try ContainerTerminal.open()
+        try ContainerInit.hand(terminal, console?.descriptor.rawValue, channel)
         try terminal.adopt(size: request.process.consoleSize, user: request.process.user.uid)
       }
       try process.apply()
-      if process.notifiesSeccomp, let number = try process.installSeccomp() {
-        try channel.ask(.listener(number: number))
-        _ = close(number)
-      }
       try process.resolveExecutable()
+      if process.notifiesSeccomp { try ContainerInit.installNotifyingFilter(process, channel) }
       _ = ccontainer_die_with_parent(0)
       try channel.ask(.ready)
       if !process.notifiesSeccomp { _ = try process.installSeccomp() }

@@ -13,7 +13,7 @@ struct HookRunner {
   func run(_ hooks: [Spec.Hook]) throws(ContainerError) {
     for (index, hook) in hooks.enumerated() {
       do throws(ContainerError) {
-        let outcome = try Program.run(
+        let outcome = try ExternalProgram.run(
           hook.path, hook.args.isEmpty ? [Array(hook.path.utf8)] : hook.args.map { Array($0.utf8) },
           environment: hook.env.map { Array($0.utf8) }, input: state, timeout: hook.timeout)
         guard outcome.status == 0 else { throw ContainerError(.system, outcome.text) }

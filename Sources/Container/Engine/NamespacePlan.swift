@@ -174,7 +174,8 @@ enum IDMapTool {
         "mapping more than one ID without root needs \(name); install it (Debian: apt-get install uidmap) and give the "
           + "user a range in /etc/subuid and /etc/subgid")
     }
-    let outcome = try Program.run(program, arguments.map { Array($0.utf8) }, environment: [], input: [], timeout: nil)
+    let outcome = try ExternalProgram.run(
+      program, arguments.map { Array($0.utf8) }, environment: [], input: [], timeout: nil)
     guard outcome.status == 0 else {
       throw ContainerError(.system, "\(name) failed: \(outcome.text)")
     }

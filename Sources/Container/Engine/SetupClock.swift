@@ -3,7 +3,7 @@ import System
 
 /// When the moments of one container's start were reached, on CLOCK_MONOTONIC. The parent and the container's first process write into
 /// one shared page, each its own moments; it is read after both are done.
-public final class SetupClock {
+@safe public final class SetupClock {
   /// The moments, in the order in which they are reached.
   public enum Moment: Int, CaseIterable, Sendable {
     /// Parent: the cgroup stands. Child: it runs; it has its namespaces; the mounts stand; its root is the container's;

@@ -19,8 +19,8 @@ struct StateRecord: Equatable {
   var annotations: [Spec.Annotation]
   var placement: CgroupPlacement
   var namespaces: [Linux.Namespace]
-  /// Whether its configuration has hooks that run after the program's start.
-  var hasLateHooks = false
+  /// Whether its configuration asks for something after the program's start: most need not be read again.
+  var needsConfiguration = false
   /// Whether it is connected to vmrun's bridge.
   var usesBridge = false
 
@@ -37,7 +37,7 @@ struct StateRecord: Equatable {
       members.append(.init("pid", .integer(Int64(process.pid))))
       members.append(.init("startTicks", .unsigned(process.startTicks)))
     }
-    if hasLateHooks { members.append(.init("lateHooks", .boolean(true))) }
+    if needsConfiguration { members.append(.init("needsConfiguration", .boolean(true))) }
     if usesBridge { members.append(.init("bridge", .boolean(true))) }
     members.append(.init("cgroup", placement.json))
     members.append(
@@ -106,7 +106,7 @@ struct StateRecord: Equatable {
       default: break
       }
     }
-    if case .boolean(true)? = json["lateHooks"] { hasLateHooks = true }
+    if case .boolean(true)? = json["needsConfiguration"] { needsConfiguration = true }
     if case .boolean(true)? = json["bridge"] { usesBridge = true }
   }
 }

@@ -99,19 +99,9 @@ struct CapabilityPlan: Equatable, Sendable {
 }
 
 /// Names of capabilities.
-enum Capability {
-  /// By number, as capability.h has them.
-  private static let names: [StaticString] = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
-    "CHECKPOINT_RESTORE",
-  ]
-
+private enum Capability {
   /// "CAP_CHOWN", or the number where there is no name.
   static func name(_ number: Int) -> String {
-    names.indices.contains(number) ? "CAP_\(names[number])" : "capability \(number)"
+    CapabilityName.all.indices.contains(number) ? CapabilityName.all[number] : "capability \(number)"
   }
 }

@@ -25,7 +25,8 @@ struct HostLimits {
         let errno = Errno.current
         let hint = errno == .notPermitted ? "; the real-time class needs CAP_SYS_NICE" : ""
         throw ContainerError(
-          .system, "process.ioPriority: class \(Int(priority.ioClass)) level \(Int(priority.priority)): \(errno)\(hint)")
+          .system, "process.ioPriority: class \(Int(priority.ioClass)) level \(Int(priority.priority)): \(errno)\(hint)"
+        )
       }
     }
   }
@@ -42,7 +43,8 @@ struct HostLimits {
     let wanted = "process.rlimits: \(limit.name) soft \(Self.text(limit.soft)) hard \(Self.text(limit.hard))"
     var hard: UInt64 = 0
     // unsafe: prlimit64 fills the one number it is given.
-    guard errno == .notPermitted, unsafe ccontainer_hard_limit(pid, limit.resource, &hard) == 0, limit.hard > hard else {
+    guard errno == .notPermitted, unsafe ccontainer_hard_limit(pid, limit.resource, &hard) == 0, limit.hard > hard
+    else {
       return ContainerError(.system, "\(wanted): \(errno)")
     }
     let raising = "the hard limit is \(Self.text(hard)) now, and raising it"
@@ -64,7 +66,7 @@ struct HostLimits {
     guard let score = process.oomScoreAdj else { return }
     let who = pid == 0 ? "self" : "\(pid)"
     do throws(SystemError) {
-      try HostProc(proc).write("\(score)", to: "\(who)/oom_score_adj")
+      try HostProcFile.write("\(score)", to: "\(who)/oom_score_adj", proc: proc)
     } catch {
       let hint = error.errno == .accessDenied ? ": lowering it needs CAP_SYS_RESOURCE, which vmrun does not have" : ""
       throw ContainerError(.system, "process.oomScoreAdj: \(score): \(error)\(hint)")

@@ -4,53 +4,31 @@ import OCI
 import System
 
 /// Names and kernel parameters of the namespaces that the caller is in: `hostname`, `domainname`, `linux.sysctl`.
-public struct Identity {
-  private let hostname: String?
-  private let domainname: String?
-  private let parameters: [Parameter]
-
-  private struct Parameter {
-    let key: String
-    let path: String
-    let value: String
-  }
-
-  /// - Throws: `.invalid` for a sysctl key that is no path below /proc/sys.
-  public init(hostname: String?, domainname: String?, sysctl: [Spec.Annotation]) throws(ContainerError) {
-    self.hostname = hostname
-    self.domainname = domainname
-    var parameters: [Parameter] = []
-    for entry in sysctl {
-      parameters.append(Parameter(key: entry.name, path: try Self.path(of: entry.name), value: entry.value))
+enum Identity {
+  /// Sets everything for the caller's namespaces. `proc` is a descriptor of the host's /proc: the kernel looks at who writes.
+  static func apply(spec: Spec, proc: Int32) throws(ContainerError) {
+    // unsafe: `set` gives the call a terminated name and its length.
+    if let name = spec.hostname, unsafe !set(name, sethostname) {
+      throw ContainerError(.system, "hostname: '\(name)': \(Errno.current)")
     }
-    self.parameters = parameters
-  }
-
-  /// Sets everything for the caller's namespaces. `proc` is a descriptor of the host's /proc.
-  public func apply(proc: Int32) throws(ContainerError) {
-    if var name = hostname {
-      // unsafe: the bytes live for the call, which reads as many as it is told.
-      let result = name.withUTF8 { name in
-        unsafe CStrings.with(Array(name)) { unsafe sethostname($0, name.count) }
+    // unsafe: as above.
+    if let name = spec.domainname, unsafe !set(name, setdomainname) {
+      throw ContainerError(.system, "domainname: '\(name)': \(Errno.current)")
+    }
+    for parameter in spec.linux.sysctl {
+      let path = try path(of: parameter.name)
+      do throws(SystemError) {
+        try HostProcFile.write(parameter.value, to: "sys/\(path)", proc: proc)
+      } catch {
+        throw ContainerError(.system, "linux.sysctl: \(parameter.name) = '\(parameter.value)': \(error)")
       }
-      guard result == 0 else { throw ContainerError(.system, "hostname: '\(name)': \(Errno.current)") }
     }
-    if var name = domainname {
-      // unsafe: as above.
-      let result = name.withUTF8 { name in
-        unsafe CStrings.with(Array(name)) { unsafe setdomainname($0, name.count) }
-      }
-      guard result == 0 else { throw ContainerError(.system, "domainname: '\(name)': \(Errno.current)") }
-    }
-    for parameter in parameters { try set(parameter, proc) }
   }
 
-  private func set(_ parameter: Parameter, _ proc: Int32) throws(ContainerError) {
-    do throws(SystemError) {
-      try HostProc(proc).write(parameter.value, to: "sys/\(parameter.path)")
-    } catch {
-      throw ContainerError(.system, "linux.sysctl: \(parameter.key) = '\(parameter.value)': \(error)")
-    }
+  private static func set(_ name: String, _ call: (UnsafePointer<CChar>, Int) -> Int32) -> Bool {
+    let bytes = Array(name.utf8)
+    // unsafe: the calls read as many bytes as they are told.
+    return unsafe StringVector.withTerminated(bytes) { unsafe call($0, bytes.count) } == 0
   }
 
   /// The path below /proc/sys that `key` means, as sysctl(8) reads it: its first '.' or '/' is the separator, and the other

@@ -7,24 +7,23 @@ enum Keyring {
   /// KEY_USR_SEARCH of keyctl(2): the container's users may find keys in it.
   private static let userSearch: UInt32 = 0x0008_0000
 
-  /// Joins the keyring `name`, which is made when there is none that the caller may join.
-  static func join(_ name: [UInt8]) throws(ContainerError) {
-    // unsafe: the name lives for the call.
-    let key = unsafe CStrings.with(name) { unsafe ccontainer_join_session_keyring($0) }
+  /// Replaces the caller's session keyring by a new one. It has no name: a name would let others join it, or have one of that name
+  /// joined that they made before.
+  static func join() throws(ContainerError) {
+    let key = ccontainer_new_session_keyring()
     guard key >= 0 else {
       let errno = Errno.current
       // A kernel without keyrings has none to hide.
       if errno == Errno(rawValue: ENOSYS) { return }
       let hint =
         errno == Errno(rawValue: EDQUOT)
-        ? ": raise sysctl kernel.keys.maxkeys and kernel.keys.maxbytes, or keep the session keyring with --no-new-keyring" : ""
+        ? ": raise sysctl kernel.keys.maxkeys and kernel.keys.maxbytes, or keep the session keyring with --no-new-keyring"
+        : ""
       throw ContainerError(
-        .system, "session keyring \(String(decoding: name, as: UTF8.self)): \(errno)\(hint)")
+        .system, "session keyring: \(errno)\(hint)")
     }
     guard let permissions = permissions(of: key), permissions & userSearch == 0 else { return }
     guard ccontainer_set_key_permissions(key, permissions | userSearch) == 0 else {
-      // An existing keyring that was joined, as by `exec`, belongs to the container's first process.
-      if Errno.current == .accessDenied { return }
       throw ContainerError("session keyring", SystemError("setperm", "", .current))
     }
   }

@@ -15,7 +15,8 @@ struct Labels: Equatable, Sendable {
     self.apparmor = apparmor == "unconfined" && !Self.hasAppArmor ? "" : apparmor
     self.selinux = selinux
     if !self.apparmor.isEmpty && !Self.hasAppArmor {
-      throw ContainerError(.notSupported, "process.apparmorProfile: '\(apparmor)': AppArmor is not enabled on this host")
+      throw ContainerError(
+        .notSupported, "process.apparmorProfile: '\(apparmor)': AppArmor is not enabled on this host")
     }
     if !selinux.isEmpty && !Self.hasSELinux {
       throw ContainerError(.notSupported, "process.selinuxLabel: '\(selinux)': SELinux is not enabled on this host")
@@ -37,49 +38,73 @@ struct Labels: Equatable, Sendable {
     unsafe access("/sys/fs/selinux/enforce", F_OK) == 0
   }
 
-  /// Sets the labels for the next execve(2) of the calling process; `proc` is the host's /proc.
-  func setForExecution(proc: Int32) throws(ContainerError) {
-    if !apparmor.isEmpty {
-      try HostProc(proc).write(
-        "exec \(apparmor)", to: "self/attr/apparmor/exec", naming: "process.apparmorProfile '\(apparmor)'")
-    }
-    if !selinux.isEmpty {
-      try HostProc(proc).write(selinux, to: "self/attr/exec", naming: "process.selinuxLabel '\(selinux)'")
-    }
-  }
-
   /// Labels the session keyring that is made next.
   func setForKeyring(proc: Int32) throws(ContainerError) {
     guard !selinux.isEmpty else { return }
-    try HostProc(proc).write(selinux, to: "self/attr/keycreate", naming: "process.selinuxLabel '\(selinux)'")
+    let label = selinux
+    try naming("process.selinuxLabel '\(label)'") { () throws(SystemError) in
+      try HostProcFile.write(label, to: "self/attr/keycreate", proc: proc)
+    }
   }
 }
 
-/// The host's procfs, by a descriptor that was opened before the container's files came into sight.
-struct HostProc {
-  private let root: Int32
+/// Labels for the next execve(2), whose files are opened while the host's /proc is at hand and written when hooks, which would
+/// take the labels too, have run.
+final class PendingLabels {
+  private var apparmor: FileDescriptor?
+  private var selinux: FileDescriptor?
 
-  /// `root` is a descriptor of the folder /proc; the caller keeps it.
-  init(_ root: Int32) { self.root = root }
-
-  /// Writes `text` in one write(2) to `path` below /proc. `field` names it in the error.
-  func write(_ text: String, to path: String, naming field: String) throws(ContainerError) {
-    do throws(SystemError) { try write(text, to: path) } catch { throw ContainerError(field, error) }
+  /// Opens the calling process's own files.
+  func open(_ labels: Labels, proc: Int32) throws(ContainerError) {
+    if !labels.apparmor.isEmpty { apparmor = try Self.open("self/attr/apparmor/exec", "process.apparmorProfile", proc) }
+    if !labels.selinux.isEmpty { selinux = try Self.open("self/attr/exec", "process.selinuxLabel", proc) }
   }
 
-  /// Writes `text` in one write(2) to `path` below /proc.
-  func write(_ text: String, to path: String) throws(SystemError) {
-    // unsafe: the path lives for the call.
-    let raw = unsafe CStrings.with(Array(path.utf8)) { unsafe ccontainer_openat(root, $0, O_WRONLY | O_CLOEXEC, 0) }
-    guard raw >= 0 else { throw SystemError("open", "/proc/\(path)", .current) }
-    let file = FileDescriptor(owning: raw)
-    var text = text
-    let count = text.utf8.count
-    let written = text.withUTF8 { bytes in
-      // unsafe: the buffer lives for the call, which reads it.
-      unsafe CLinux.write(file.rawValue, bytes.baseAddress, bytes.count)
+  /// Sets the labels, by the process that opened the files.
+  func write(_ labels: Labels) throws(ContainerError) {
+    if let file = apparmor.take() {
+      try Self.write("exec \(labels.apparmor)", file, "process.apparmorProfile '\(labels.apparmor)'")
     }
-    // The kernel takes such a file's content whole or not at all.
-    guard written == count else { throw SystemError("write", "/proc/\(path)", written < 0 ? .current : .invalid) }
+    if let file = selinux.take() {
+      try Self.write(labels.selinux, file, "process.selinuxLabel '\(labels.selinux)'")
+    }
+  }
+
+  private static func open(_ path: String, _ field: String, _ proc: Int32) throws(ContainerError) -> FileDescriptor {
+    try naming(field) { () throws(SystemError) in try HostProcFile.open(path, proc: proc) }
+  }
+
+  private static func write(_ text: String, _ file: borrowing FileDescriptor, _ field: String) throws(ContainerError) {
+    do throws(SystemError) {
+      try HostProcFile.write(text, to: file, named: "attr/exec")
+    } catch {
+      throw ContainerError(field, error)
+    }
+  }
+}
+
+/// Files of the host's procfs, by a descriptor that was opened before the container's files came into sight.
+enum HostProcFile {
+  /// Opens `path` below `proc` for writing.
+  static func open(_ path: String, proc: Int32) throws(SystemError) -> FileDescriptor {
+    // unsafe: the path is terminated for the call.
+    let raw = unsafe clinux_openat(proc, path, O_WRONLY | O_CLOEXEC, 0)
+    guard raw >= 0 else { throw SystemError("open", "/proc/\(path)", .current) }
+    return FileDescriptor(owning: raw)
+  }
+
+  /// Writes `text` in one write(2) to `path` below `proc`.
+  static func write(_ text: String, to path: String, proc: Int32) throws(SystemError) {
+    try write(text, to: try open(path, proc: proc), named: "/proc/\(path)")
+  }
+
+  /// Writes `text` in one write(2): the kernel takes such a file's content whole or not at all.
+  static func write(_ text: String, to file: borrowing FileDescriptor, named name: String) throws(SystemError) {
+    var text = text
+    let raw = file.rawValue
+    let count = text.utf8.count
+    // unsafe: the buffer lives for the call, which reads it.
+    let written = text.withUTF8 { unsafe CLinux.write(raw, $0.baseAddress, $0.count) }
+    guard written == count else { throw SystemError("write", name, written < 0 ? .current : .invalid) }
   }
 }

@@ -10,13 +10,13 @@ import System
 /// The parent makes the plan before the clone; the child, in whose copied memory it lies too, carries it out:
 ///
 ///     parent  prepare
-///     parent  applyFromOutside      only when `needsOutside`: a user namespace lacks the privilege
 ///     child   applyInitialAffinity  before it joins the cgroup
-///     child   applyEarly            after the pivot, while the host's /proc is open
-///     child   apply                 the working directory, the user, the privileges
-///     child   resolveExecutable     as that user
-///     child   installSeccomp        gives a descriptor to hand over when the filter notifies
-///     child   dropSetupPrivilege    after that descriptor has been handed over
+///     child   applyEarly            while the host's /proc is at hand
+///     child   apply                 after the pivot: the working directory, the user, the privileges
+///     child   installSeccomp        if `notifiesSeccomp`: gives a descriptor to hand over
+///     child   resolveExecutable     as the container's user
+///     parent  applyFromOutside      when the child is ready, if `needsOutside`: its user namespace lacks the privilege
+///     child   installSeccomp        otherwise
 ///     child   execute
 ///
 /// All descriptors of vmrun are close-on-exec: that is how `execute` tells a preserved one from its own.
@@ -27,7 +27,8 @@ public struct ProcessPlan: ~Copyable {
   let process: Process
   let personality: Linux.Personality?
   let memoryPolicy: Linux.MemoryPolicy?
-  let keyring: [UInt8]?
+  let hasNewKeyring: Bool
+  let preserved: Int32
   let inUserNamespace: Bool
   let labels: Labels
   let capabilities: CapabilityPlan
@@ -35,20 +36,23 @@ public struct ProcessPlan: ~Copyable {
   let finalAffinity: CPUMask?
   let nodes: CPUMask?
   let seccomp: SeccompProgram?
-  let arguments: CStrings
+  let arguments: StringVector
   let environment: Environment
-  let variables: CStrings
-  let program = Program()
+  let variables: StringVector
+  let pendingLabels = PendingLabels()
+  let program = Executable()
 
   /// Everything that can be checked and computed without being the process.
   /// - Parameters:
-  ///   - keyring: the name of the new session keyring; nil to keep the launcher's (`--no-new-keyring`).
-  ///   - cache: the folder for compiled seccomp filters; nil for none.
+  ///   - linux: where seccomp, personality and memory policy come from.
+  ///   - newKeyring: whether the process gets a session keyring of its own instead of the launcher's.
+  ///   - preservedDescriptors: how many descriptors from 3 on are the program's.
+  ///   - cache: the folder under which compiled seccomp filters are kept; nil to keep none.
   ///   - inUserNamespace: whether the process will be in another user namespace than the launcher.
   /// - Throws: `.invalid` or `.notSupported`, naming the field.
   public static func prepare(
-    process: Process, seccomp: Seccomp?, personality: Linux.Personality?, memoryPolicy: Linux.MemoryPolicy?,
-    keyring: String?, cache: String?, inUserNamespace: Bool
+    process: Process, linux: Linux, newKeyring: Bool, preservedDescriptors: Int32 = 0, cache: String?,
+    inUserNamespace: Bool
   ) throws(ContainerError) -> ProcessPlan {
     guard !process.args.isEmpty else { throw ContainerError(.invalid, "process.args: is empty") }
     var warnings: [String] = []
@@ -63,20 +67,20 @@ public struct ProcessPlan: ~Copyable {
       finalAffinity: try process.execCPUAffinity?.final.map { list throws(ContainerError) in
         try CPUMask(list, of: "process.execCPUAffinity.final")
       },
-      nodes: try memoryPolicy.map { policy throws(ContainerError) in
+      nodes: try linux.memoryPolicy.map { policy throws(ContainerError) in
         try CPUMask(policy.nodes, of: "linux.memoryPolicy.nodes", emptyAllowed: true)
       },
-      seccomp: try seccomp.map { profile throws(ContainerError) in
+      seccomp: try linux.seccomp.map { profile throws(ContainerError) in
         try SeccompProgram.compiled(profile, cache: cache)
       },
-      process: process, personality: personality, memoryPolicy: memoryPolicy, keyring: keyring.map { Array($0.utf8) },
+      process: process, linux: linux, newKeyring: newKeyring, preserved: preservedDescriptors,
       inUserNamespace: inUserNamespace, environment: environment, warnings: warnings)
   }
 
   private init(
     capabilities: CapabilityPlan, labels: Labels, initialAffinity: CPUMask?, finalAffinity: CPUMask?, nodes: CPUMask?,
-    seccomp: SeccompProgram?, process: Process, personality: Linux.Personality?, memoryPolicy: Linux.MemoryPolicy?,
-    keyring: [UInt8]?, inUserNamespace: Bool, environment: Environment, warnings: [String]
+    seccomp: SeccompProgram?, process: Process, linux: Linux, newKeyring: Bool, preserved: Int32, inUserNamespace: Bool,
+    environment: Environment, warnings: [String]
   ) {
     self.capabilities = capabilities
     self.labels = labels
@@ -85,15 +89,16 @@ public struct ProcessPlan: ~Copyable {
     self.nodes = nodes
     self.seccomp = seccomp
     self.process = process
-    self.personality = personality
-    self.memoryPolicy = memoryPolicy
-    self.keyring = keyring
+    personality = linux.personality
+    memoryPolicy = linux.memoryPolicy
+    hasNewKeyring = newKeyring
+    self.preserved = preserved
     self.inUserNamespace = inUserNamespace
     self.environment = environment
     self.warnings = warnings
-    arguments = CStrings(process.args)
+    arguments = StringVector(process.args)
     // HOME may be added by the child, who sees the container's passwd(5).
-    variables = CStrings(environment.variables, spare: 1)
+    variables = StringVector(environment.variables, spare: 1)
   }
 }
 
@@ -118,11 +123,11 @@ extension ProcessPlan {
   public func applyEarly(proc: Int32) throws(ContainerError) {
     if let mask = finalAffinity { try Self.setAffinity(mask, "final") }
     if !inUserNamespace { try HostLimits(process).applyScheduling(pid: 0, proc: proc) }
-    if let keyring {
+    if hasNewKeyring {
       try labels.setForKeyring(proc: proc)
-      try Keyring.join(keyring)
+      try Keyring.join()
     }
-    try labels.setForExecution(proc: proc)
+    try pendingLabels.open(labels, proc: proc)
     try applyMemoryPolicy()
     if let personality, ccontainer_set_personality(UInt(personality.rawValue)) < 0 {
       throw ContainerError("linux.personality", SystemError("personality", "", .current))
@@ -133,6 +138,11 @@ extension ProcessPlan {
   /// the process is the container's user.
   public func apply() throws(ContainerError) {
     guard ccontainer_reset_signals() == 0 else { throw ContainerError("", SystemError("sigaction", "", .current)) }
+    // From here on vmrun opens only close-on-exec descriptors.
+    try Self.checkPreserved(preserved)
+    guard ccontainer_close_on_exec_from(3 + UInt32(preserved)) == 0 else {
+      throw ContainerError("", SystemError("close_range", "", .current))
+    }
     let directory = WorkingDirectory(process.cwd)
     // Before the umask: what is missing of the path is made with its usual mode.
     let isThere = try directory.enter()
@@ -149,6 +159,7 @@ extension ProcessPlan {
     try user.change()
     try capabilities.set(keepingAdmin: filterNeedsPrivilege)
     if !isThere { try directory.enterAsUser() }
+    try pendingLabels.write(labels)
     if process.noNewPrivileges {
       guard ccontainer_prctl(PR_SET_NO_NEW_PRIVS, 1, 0) == 0 else {
         throw ContainerError("process.noNewPrivileges", SystemError("prctl", "PR_SET_NO_NEW_PRIVS", .current))
@@ -164,38 +175,31 @@ extension ProcessPlan {
   }
 
   /// Whether the filter has rules that notify: `installSeccomp` will give a descriptor, for `SeccompListener.send`.
-  public var hasListener: Bool { seccomp?.notifies ?? false }
+  public var notifiesSeccomp: Bool { seccomp?.notifies ?? false }
 
   /// Installs the filter. Without a listener, best right before `execute`, so that the profile need not allow what vmrun does.
   /// - Returns: the listener's descriptor, which the caller owns, when the profile notifies. The filter must not notify about
-  ///   the system calls by which the caller tells its parent about it.
+  ///   the system call by which the caller then tells its parent: write(2), for which the configuration must not ask it.
   public func installSeccomp() throws(ContainerError) -> Int32? {
     guard let seccomp else { return nil }
     if filterNeedsPrivilege { try capabilities.raiseAdmin() }
-    return try seccomp.install()
+    let listener = try seccomp.install()
+    // With a listener, the next call may already wait for its answer.
+    if listener == nil && filterNeedsPrivilege { try capabilities.finish() }
+    return listener
   }
 
-  /// Gives back the privilege that installing the filter needed. Called after `installSeccomp` and after its listener has been
-  /// handed over, since the filter applies to this too.
-  public func dropSetupPrivilege() throws(ContainerError) {
-    if filterNeedsPrivilege { try capabilities.finish() }
-  }
-
-  /// Executes the program. Descriptors 3 up to 2 + `preserved` are the program's; no other one is.
-  /// - Throws: `.invalid` when one of them was not handed to vmrun; otherwise what keeps the program from being executed.
-  public func execute(preserved: UInt32 = 0) throws(ContainerError) -> Never {
-    try Self.checkPreserved(preserved)
-    guard ccontainer_close_on_exec_from(3 + preserved) == 0 else {
-      throw ContainerError("", SystemError("close_range", "", .current))
-    }
+  /// Executes the program that `resolveExecutable` found.
+  /// - Throws: what keeps it from being executed.
+  public func execute() throws(ContainerError) -> Never {
+    if notifiesSeccomp && filterNeedsPrivilege { try capabilities.finish() }
     try program.execute(arguments, variables)
   }
 
   /// Whether descriptors 3 up to 2 + `count` were handed to this program by who started it: those of its own are close-on-exec.
-  public static func checkPreserved(_ count: UInt32) throws(ContainerError) {
-    guard count > 0 else { return }
-    guard count <= 1 << 20 else { throw ContainerError(.invalid, "\(count) preserved descriptors are too many") }
-    for number in 3..<Int32(3 + count) {
+  static func checkPreserved(_ count: Int32) throws(ContainerError) {
+    guard (0...1 << 20).contains(count) else { throw ContainerError(.invalid, "cannot preserve \(count) descriptors") }
+    for number in 3..<(3 + count) {
       let flags = clinux_fcntl(number, F_GETFD, 0)
       guard flags >= 0, flags & FD_CLOEXEC == 0 else {
         throw ContainerError(
@@ -219,7 +223,8 @@ extension ProcessPlan {
     let result = unsafe nodes.words.withUnsafeBufferPointer { words in
       // unsafe: the kernel reads `bits` bits, which the words have; it takes one off the number (mempolicy.c, get_nodes).
       unsafe nodes.isEmpty
-        ? ccontainer_set_mempolicy(mode, nil, 0) : ccontainer_set_mempolicy(mode, words.baseAddress, UInt(nodes.bits) + 1)
+        ? ccontainer_set_mempolicy(mode, nil, 0)
+        : ccontainer_set_mempolicy(mode, words.baseAddress, UInt(nodes.bits) + 1)
     }
     guard result == 0 else {
       throw ContainerError(

@@ -72,15 +72,14 @@ public enum SelfProtection {
       let size = try source.status().st_size
       // Kernels from 6.3 on may forbid executable memory files that do not say so (sysctl vm.memfd_noexec).
       // unsafe: the name is a literal.
-      var raw = unsafe ccontainer_memfd("vmrun", UInt32(MFD_CLOEXEC | MFD_ALLOW_SEALING) | executableMemory)
+      var raw = unsafe ccontainer_memfd_create("vmrun", UInt32(MFD_CLOEXEC | MFD_ALLOW_SEALING) | executableMemory)
       // unsafe: as above.
-      if raw < 0 { raw = unsafe ccontainer_memfd("vmrun", UInt32(MFD_CLOEXEC | MFD_ALLOW_SEALING)) }
+      if raw < 0 { raw = unsafe ccontainer_memfd_create("vmrun", UInt32(MFD_CLOEXEC | MFD_ALLOW_SEALING)) }
       guard raw >= 0 else { throw SystemError("memfd_create", "", .current) }
       let copy = FileDescriptor(owning: raw)
       var left = size
       while left > 0 {
-        // unsafe: no offset is passed; both descriptors are open.
-        let count = unsafe sendfile(copy.rawValue, source.rawValue, nil, left)
+        let count = sendfile(copy.rawValue, source.rawValue, nil, left)
         if count < 0 && Errno.current == .interrupted { continue }
         guard count > 0 else { throw SystemError("sendfile", own, count < 0 ? .current : .ioError) }
         left -= count

@@ -56,7 +56,8 @@ struct UserChange {
 
   private func refusal(_ field: String, _ number: UInt32, _ errno: Errno) -> ContainerError {
     if inUserNamespace && errno == .invalid {
-      return ContainerError(.invalid, "process.user.\(field): \(number) is not mapped in the container's user namespace")
+      return ContainerError(
+        .invalid, "process.user.\(field): \(number) is not mapped in the container's user namespace")
     }
     return ContainerError(.system, "process.user.\(field): \(number): \(errno)")
   }
@@ -72,7 +73,7 @@ enum UserDatabase {
     let root = [UInt8(ascii: "/")]
     // Neither a device nor a FIFO in the file's place may keep vmrun waiting.
     // unsafe: the path lives for the call.
-    let raw = unsafe CStrings.with(Array("/etc/passwd".utf8)) {
+    let raw = unsafe StringVector.withTerminated(Array("/etc/passwd".utf8)) {
       unsafe ccontainer_open_unmagical(AT_FDCWD, $0, O_RDONLY | O_NONBLOCK | O_NOCTTY)
     }
     guard raw >= 0 else { return root }

@@ -43,7 +43,7 @@ struct WorkingDirectory {
 
   private static func open(_ path: [UInt8]) -> Int32 {
     // unsafe: the path lives for the call.
-    unsafe CStrings.with(path) { unsafe ccontainer_open_unmagical(AT_FDCWD, $0, O_PATH | O_DIRECTORY) }
+    unsafe StringVector.withTerminated(path) { unsafe ccontainer_open_unmagical(AT_FDCWD, $0, O_PATH | O_DIRECTORY) }
   }
 
   /// Makes every folder of the path that is not there.
@@ -56,7 +56,7 @@ struct WorkingDirectory {
       guard parent >= 0 else { throw refusal(.current) }
       let owner = FileDescriptor(owning: parent)
       // unsafe: the name lives for the call.
-      let result = unsafe CStrings.with(name) { unsafe mkdirat(owner.rawValue, $0, 0o755) }
+      let result = unsafe StringVector.withTerminated(name) { unsafe mkdirat(owner.rawValue, $0, 0o755) }
       if result != 0 && Errno.current != .exists { throw refusal(.current) }
     }
   }

@@ -8,6 +8,20 @@ public struct ContainerTerminal: ~Copyable {
   public let master: FileDescriptor
   /// The end that becomes the container's standard streams.
   public let slave: FileDescriptor
+
+  /// A new one of the devpts whose root is `folder`.
+  static func open(in folder: Int32) throws(ContainerError) -> ContainerTerminal {
+    return try naming("terminal") { () throws(SystemError) in
+      // unsafe: the literal is NUL-terminated.
+      let raw = unsafe clinux_openat(folder, "ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC, 0)
+      guard raw >= 0 else { throw SystemError("open", "/dev/pts/ptmx", .current) }
+      let master = FileDescriptor(owning: raw)
+      guard ccontainer_terminal_unlock(raw) == 0 else { throw SystemError("unlock", "terminal", .current) }
+      let slave = ccontainer_terminal_peer(raw)
+      guard slave >= 0 else { throw SystemError("open", "the terminal's slave", .current) }
+      return ContainerTerminal(master: master, slave: FileDescriptor(owning: slave))
+    }
+  }
 }
 
 extension Rootfs {
@@ -18,17 +32,7 @@ extension Rootfs {
     guard let terminals else {
       throw ContainerError(.invalid, "process.terminal: the container has no mount of type devpts on /dev/pts")
     }
-    let folder = terminals.descriptor.rawValue
-    let terminal = try naming("terminal") { () throws(SystemError) in
-      // unsafe: the literal is NUL-terminated.
-      let raw = unsafe clinux_openat(folder, "ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC, 0)
-      guard raw >= 0 else { throw SystemError("open", "/dev/pts/ptmx", .current) }
-      let master = FileDescriptor(owning: raw)
-      guard ccontainer_terminal_unlock(raw) == 0 else { throw SystemError("unlock", "terminal", .current) }
-      let slave = ccontainer_terminal_peer(raw)
-      guard slave >= 0 else { throw SystemError("open", "the terminal's slave", .current) }
-      return ContainerTerminal(master: master, slave: FileDescriptor(owning: slave))
-    }
+    let terminal = try ContainerTerminal.open(in: terminals.descriptor.rawValue)
     try bindConsole(terminal.slave.rawValue)
     return terminal
   }

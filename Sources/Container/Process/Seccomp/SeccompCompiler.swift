@@ -26,30 +26,55 @@ enum SeccompCompiler {
   /// The program of `profile`.
   /// - Throws: `.invalid` or `.notSupported`, naming the field.
   static func compile(_ profile: Seccomp) throws(ContainerError) -> SeccompProgram {
+    let code = try librarysProgram(profile)
+    let short = FilterOptimizer.optimize(BPFInstruction.decode(code), stubs: unknownCalls(profile))
+    return SeccompProgram(
+      code: short.map(BPFInstruction.encode) ?? code, flags: try flags(profile),
+      notifies: profile.syscalls.contains { $0.action == .notify })
+  }
+
+  /// What libseccomp makes of `profile`.
+  static func librarysProgram(_ profile: Seccomp) throws(ContainerError) -> [UInt8] {
     let defaultAction = action(profile.defaultAction, profile.defaultErrno)
-    if profile.defaultAction == .notify {
-      throw ContainerError(.invalid, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default")
-    }
     let context = try Context(defaultAction)
     try addArchitectures(profile, context)
-    var notifies = false
     for (index, rule) in profile.syscalls.enumerated() {
       let value = action(rule.action, rule.errno)
-      if rule.action == .notify { notifies = true }
       // libseccomp refuses a rule that says what holds anyway.
       if value == defaultAction { continue }
-      for name in rule.names {
-        if rule.action == .notify && name == "write" {
-          // By this call the child tells who shall listen.
-          throw ContainerError(.invalid, "linux.seccomp.syscalls[\(index)]: SCMP_ACT_NOTIFY cannot be used for write")
+      for name in rule.names { try add(rule, name, value, context, "linux.seccomp.syscalls[\(index)].\(name)") }
+    }
+    return try export(context)
+  }
+
+  /// ENOSYS for system calls above the highest one that the profile names. They are newer than the profile, and programs try
+  /// another way only when the kernel seems not to know them; runc answers so too.
+  static func unknownCalls(_ profile: Seccomp) -> [FilterOptimizer.Stub] {
+    let unknown = ccontainer_act_errno(UInt32(ENOSYS))
+    if profile.defaultAction == .allow || profile.defaultAction == .log { return [] }
+    if action(profile.defaultAction, profile.defaultErrno) == unknown { return [] }
+    // x32's calls have numbers of their own in x86-64's architecture.
+    let ranges: [(token: UInt32, name: String?, architecture: UInt32, end: UInt32)] = [
+      (ccontainer_arch_x86_64, nil, ccontainer_audit_x86_64, 0x3FFF_FFFF),
+      (ccontainer_arch_x32, "SCMP_ARCH_X32", ccontainer_audit_x86_64, .max),
+      (ccontainer_arch_x86, "SCMP_ARCH_X86", ccontainer_audit_i386, .max),
+    ]
+    var stubs: [FilterOptimizer.Stub] = []
+    for range in ranges {
+      if let name = range.name, !profile.architectures.contains(name) { continue }
+      var highest: Int32 = -1
+      for rule in profile.syscalls {
+        for name in rule.names {
+          // unsafe: the name is terminated for the call.
+          highest = max(highest, unsafe seccomp_syscall_resolve_name_arch(range.token, name))
         }
-        try add(rule, name, value, context, "linux.seccomp.syscalls[\(index)].\(name)")
       }
+      guard highest >= 0 else { continue }
+      stubs.append(
+        FilterOptimizer.Stub(
+          architecture: range.architecture, first: UInt32(highest) + 1, last: range.end, action: unknown))
     }
-    if notifies && profile.listenerPath == nil {
-      throw ContainerError(.invalid, "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY is used, but nobody is there to listen")
-    }
-    return SeccompProgram(code: try export(context), flags: try flags(profile), notifies: notifies)
+    return stubs
   }
 
   /// The number of an action as seccomp(2) returns it.
@@ -68,7 +93,7 @@ enum SeccompCompiler {
 
   /// What this kernel can report as a system call's architecture. The native one is always there.
   private static let architectures: [(name: String, token: UInt32)] = [
-    ("SCMP_ARCH_X86", UInt32(SCMP_ARCH_X86)), ("SCMP_ARCH_X32", UInt32(SCMP_ARCH_X32)),
+    ("SCMP_ARCH_X86", ccontainer_arch_x86), ("SCMP_ARCH_X32", ccontainer_arch_x32),
   ]
 
   private static func addArchitectures(_ profile: Seccomp, _ context: borrowing Context) throws(ContainerError) {
@@ -84,7 +109,7 @@ enum SeccompCompiler {
     _ rule: Seccomp.Rule, _ name: String, _ action: UInt32, _ context: borrowing Context, _ field: String
   ) throws(ContainerError) {
     // unsafe: the name lives for the call.
-    let number = unsafe CStrings.with(Array(name.utf8)) { unsafe seccomp_syscall_resolve_name($0) }
+    let number = unsafe StringVector.withTerminated(Array(name.utf8)) { unsafe seccomp_syscall_resolve_name($0) }
     // A name that is too new for libseccomp: the default action holds for it, as with other runtimes.
     if number == __NR_SCMP_ERROR { return }
     var conditions = rule.args.map { argument in
@@ -122,7 +147,9 @@ enum SeccompCompiler {
 
   private static func export(_ context: borrowing Context) throws(ContainerError) -> [UInt8] {
     // unsafe: the name is a literal.
-    let raw = unsafe CStrings.with(Array("seccomp".utf8)) { unsafe ccontainer_memfd($0, UInt32(MFD_CLOEXEC)) }
+    let raw = unsafe StringVector.withTerminated(Array("seccomp".utf8)) {
+      unsafe ccontainer_memfd_create($0, UInt32(MFD_CLOEXEC))
+    }
     guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("memfd_create", "", .current)) }
     let file = FileDescriptor(owning: raw)
     // unsafe: the context is alive.
@@ -155,12 +182,5 @@ enum SeccompCompiler {
 
   private static func failure(_ field: String, _ result: Int32) -> ContainerError {
     ContainerError(.system, "\(field): libseccomp: \(Errno(rawValue: -result))")
-  }
-}
-
-extension SeccompProgram {
-  /// The program of `profile`.
-  static func compiled(_ profile: Seccomp, cache: String?) throws(ContainerError) -> SeccompProgram {
-    try SeccompCompiler.compile(profile)
   }
 }

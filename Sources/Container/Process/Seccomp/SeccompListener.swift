@@ -1,51 +1,42 @@
 import CContainer
 import CLinux
 import JSON
+import OCI
 import System
 
 /// Hands a filter's listener to the agent that answers for it (`linux.seccomp.listenerPath`).
-public enum SeccompListener {
-  /// Takes descriptor `number` out of process `pid`, which has just installed its filter.
-  public static func take(_ number: Int32, from pid: Int32) throws(ContainerError) -> FileDescriptor {
-    let process = ccontainer_pidfd_open(pid)
-    guard process >= 0 else { throw ContainerError("seccomp listener", SystemError("pidfd_open", "\(pid)", .current)) }
-    return try take(number, fromProcess: FileDescriptor(owning: process))
-  }
-
-  /// The same by the process's descriptor.
-  public static func take(_ number: Int32, fromProcess process: borrowing FileDescriptor) throws(ContainerError)
-    -> FileDescriptor
-  {
-    let raw = ccontainer_pidfd_getfd(process.rawValue, number)
-    guard raw >= 0 else {
-      throw ContainerError("seccomp listener", SystemError("pidfd_getfd", "descriptor \(number)", .current))
-    }
-    return FileDescriptor(owning: raw)
-  }
-
-  /// Sends the listener and the container process state (runtime specification, config-linux.md, "The Container Process State")
-  /// in one message to the socket at `path`.
-  /// - Parameters:
-  ///   - state: the container's state as `state` prints it.
-  ///   - metadata: `linux.seccomp.listenerMetadata`.
-  public static func send(
-    _ listener: borrowing FileDescriptor, to path: String, pid: Int32, metadata: String?, state: JSON
+enum SeccompListener {
+  /// Takes the listener, descriptor `number`, out of the process of `pidfd`, which has just installed its filter, and sends it
+  /// with the container process state (config-linux.md, "The Container Process State") in one message to the profile's socket.
+  /// - Parameter status: the container's, with the process's PID.
+  static func send(
+    listenerOf pidfd: Int32, number: Int32, seccomp: Seccomp?, status: ContainerStatus
   ) throws(ContainerError) {
-    // unsafe: the path lives for the call.
-    let raw = unsafe CStrings.with(Array(path.utf8)) { unsafe ccontainer_connect_unix($0) }
+    guard let path = seccomp?.listenerPath else {
+      throw ContainerError(.invalid, "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY needs one")
+    }
+    let raw = ccontainer_pidfd_getfd(pidfd, number)
+    guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("pidfd_getfd", "the listener", .current)) }
+    let listener = FileDescriptor(owning: raw)
+    let state = processState(pid: status.pid, metadata: seccomp?.listenerMetadata, state: status.json())
+    try send(listener, beside: state.serialized(pretty: false), to: path)
+  }
+
+  static func send(_ listener: borrowing FileDescriptor, beside message: [UInt8], to path: String)
+    throws(ContainerError)
+  {
+    // unsafe: the path is terminated for the call.
+    let raw = unsafe ccontainer_local_socket(path, Int32(SOCK_STREAM.rawValue), 0)
     guard raw >= 0 else { throw ContainerError("linux.seccomp.listenerPath", SystemError("connect", path, .current)) }
     let socket = FileDescriptor(owning: raw)
-    let message = processState(pid: pid, metadata: metadata, state: state).serialized(pretty: false)
+    let number = listener.rawValue
     // unsafe: the bytes live for the call, which reads them.
-    let count = unsafe message.withUnsafeBytes {
-      unsafe ccontainer_send_descriptor(socket.rawValue, $0.baseAddress, $0.count, listener.rawValue)
-    }
+    let count = unsafe message.withUnsafeBytes { unsafe ccontainer_send(raw, $0.baseAddress, $0.count, number) }
     guard count >= 0 else { throw ContainerError("linux.seccomp.listenerPath", SystemError("sendmsg", path, .current)) }
     // The descriptor went with the first bytes; a stream may have taken less than all.
     if count < message.count {
-      try naming("linux.seccomp.listenerPath") { () throws(SystemError) in
-        try socket.writeFully(Array(message[count...]))
-      }
+      let rest = Array(message[count...])
+      try naming("linux.seccomp.listenerPath") { () throws(SystemError) in try socket.writeFully(rest) }
     }
   }
 

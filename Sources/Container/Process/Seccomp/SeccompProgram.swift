@@ -28,7 +28,8 @@ struct SeccompProgram: Equatable, Sendable {
     switch errno {
     case .accessDenied:
       return ContainerError(
-        .system, "linux.seccomp: \(errno): a filter needs process.noNewPrivileges or CAP_SYS_ADMIN, and there is neither")
+        .system,
+        "linux.seccomp: \(errno): a filter needs process.noNewPrivileges or CAP_SYS_ADMIN, and there is neither")
     case .invalid:
       return ContainerError(
         .notSupported, "linux.seccomp: \(errno): the kernel does not know a flag or an action of the profile")

@@ -1,6 +1,6 @@
 // Processes and namespaces: clone3(2), setns(2), pidfds, descriptors over sockets.
-#ifndef CCONTAINER_SPAWN_H
-#define CCONTAINER_SPAWN_H
+#ifndef CCONTAINER_CHILDREN_H
+#define CCONTAINER_CHILDREN_H
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,7 +175,6 @@ CCONTAINER_INLINE int ccontainer_all_signals_descriptor(void) {
 CCONTAINER_INLINE int ccontainer_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, on, 0, 0, 0); }
 CCONTAINER_INLINE int ccontainer_die_with_parent(int on) { return prctl(PR_SET_PDEATHSIG, on ? SIGKILL : 0, 0, 0, 0); }
 CCONTAINER_INLINE int ccontainer_set_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
-CCONTAINER_INLINE int ccontainer_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 // openat2(2) of a path that cannot leave the folder `root`, whatever links it holds.
 CCONTAINER_INLINE int ccontainer_open_in_root(int root, const char *path, int flags) {

@@ -6,7 +6,7 @@ import System
 ///
 /// Engines recognise the texts "executable file not found in $PATH", "no such file or directory", "permission denied" and "is a
 /// directory", and that the command stands before them.
-final class Program {
+final class Executable {
   /// The path given to execve(2); empty before `resolve`.
   private(set) var path: [UInt8] = []
 
@@ -33,16 +33,16 @@ final class Program {
   }
 
   /// Executes the file found. Returns only to throw.
-  func execute(_ arguments: CStrings, _ variables: CStrings) throws(ContainerError) -> Never {
+  func execute(_ arguments: StringVector, _ variables: StringVector) throws(ContainerError) -> Never {
     // unsafe: all three live until the call has either replaced the process or failed.
-    unsafe CStrings.with(path) { _ = unsafe execve($0, arguments.array, variables.array) }
+    unsafe StringVector.withTerminated(path) { _ = unsafe execve($0, arguments.array, variables.array) }
     throw failure(.current, arguments, variables)
   }
 
   /// Why `path` is nothing that the caller's user may execute, or nil.
   private static func obstacle(_ path: [UInt8]) -> Errno? {
     var status = stat()
-    return unsafe CStrings.with(path) { path in
+    return unsafe StringVector.withTerminated(path) { path in
       // unsafe: the path lives for the calls; stat fills the one struct it is given.
       guard unsafe stat(path, &status) == 0 else { return .current }
       if clinux_s_isdir(status.st_mode) { return Errno(rawValue: EISDIR) }
@@ -50,7 +50,7 @@ final class Program {
     }
   }
 
-  private func failure(_ errno: Errno, _ arguments: CStrings, _ variables: CStrings) -> ContainerError {
+  private func failure(_ errno: Errno, _ arguments: StringVector, _ variables: StringVector) -> ContainerError {
     let name = Self.quoted(path)
     switch errno {
     case .notFound where Self.obstacle(path) == nil:

@@ -1,7 +1,7 @@
 /// Strings as C takes them: an array of pointers to NUL-terminated bytes, ended by a null pointer.
 ///
 /// Room for some more may be kept, so that a child can add what it learns late without moving the others.
-@safe final class CStrings {
+@safe final class StringVector {
   private let bytes: UnsafeMutablePointer<CChar>
   private let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   private let capacity: Int
@@ -42,7 +42,7 @@
     unsafe bytes.deallocate()
     unsafe pointers.deallocate()
     // unsafe: each was allocated by `append` and belongs to nobody else.
-    for unsafe string in unsafe added { unsafe string.deallocate() }
+    for index in unsafe added.indices { unsafe added[index].deallocate() }
   }
 
   /// Adds one string where room was kept; returns whether there was any.
@@ -50,7 +50,7 @@
   func append(_ string: [UInt8]) -> Bool {
     guard count < capacity else { return false }
     // unsafe: one byte more than the string has; the loop stays inside.
-    let copy = unsafe UnsafeMutablePointer<CChar>.allocate(capacity: string.count + 1)
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: string.count + 1)
     for index in string.indices { unsafe copy[index] = CChar(bitPattern: string[index]) }
     unsafe copy[string.count] = 0
     unsafe added.append(copy)
@@ -66,9 +66,9 @@
   var array: UnsafePointer<UnsafeMutablePointer<CChar>?> { unsafe UnsafePointer(pointers) }
 }
 
-extension CStrings {
+extension StringVector {
   /// Runs `body` with `bytes` and a zero byte behind them, as C takes a path.
-  static func with<Result>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
+  static func withTerminated<Result>(_ bytes: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
     var terminated = bytes
     terminated.append(0)
     return unsafe terminated.withUnsafeBytes {

@@ -3,7 +3,7 @@ import CLinux
 import System
 
 /// Runs other programs: hooks, and the helpers that map IDs.
-enum Program {
+enum ExternalProgram {
   /// How a program ended, and the first of what it said.
   struct Outcome {
     /// As wait(2) gives it.
@@ -33,12 +33,10 @@ enum Program {
     let output = try memory("output")
     try naming(path) { () throws(SystemError) in try standardInput.writeFully(input) }
     _ = lseek(standardInput.rawValue, 0, SEEK_SET)
-    // unsafe: both arrays end with nil and outlive the call, which returns after the program was executed.
-    let pid = unsafe CStrings.with(arguments) { argv in
-      unsafe CStrings.with(environment) { envp in
-        // unsafe: both arrays end with nil and outlive the call, which returns after the program was executed.
-        unsafe ccontainer_start_program(path, argv, envp, standardInput.rawValue, output.rawValue)
-      }
+    let (argv, envp) = (StringVector(arguments), StringVector(environment))
+    // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed.
+    let pid = withExtendedLifetime((argv, envp)) {
+      unsafe ccontainer_start_program(path, argv.array, envp.array, standardInput.rawValue, output.rawValue)
     }
     guard pid > 0 else { throw ContainerError("", SystemError("execute", path, .current)) }
     var status: Int32 = 0
@@ -70,36 +68,8 @@ enum Program {
   }
 
   private static func memory(_ name: String) throws(ContainerError) -> FileDescriptor {
-    let raw = unsafe ccontainer_memfd(name)
+    let raw = unsafe ccontainer_memfd_create(name, UInt32(MFD_CLOEXEC))
     guard raw >= 0 else { throw ContainerError("", SystemError("memfd_create", name, .current)) }
     return FileDescriptor(owning: raw)
-  }
-}
-
-/// Arrays of C strings for execve(2).
-enum CStrings {
-  /// Calls `body` with a nil-terminated array of NUL-terminated copies of `words`, which lives as long as the call.
-  static func with<Value>(
-    _ words: [[UInt8]], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Value
-  ) -> Value {
-    var bytes: [CChar] = []
-    var starts: [Int] = []
-    for word in words {
-      starts.append(bytes.count)
-      for byte in word { bytes.append(CChar(bitPattern: byte)) }
-      bytes.append(0)
-    }
-    bytes.append(0)
-    return unsafe bytes.withUnsafeMutableBufferPointer { text in
-      unsafe withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<CChar>?.self, capacity: starts.count + 1) { array in
-        for index in starts.indices {
-          // unsafe: each start lies inside the text, which ends with a NUL.
-          unsafe array.initializeElement(at: index, to: text.baseAddress! + starts[index])
-        }
-        unsafe array.initializeElement(at: starts.count, to: nil)
-        // unsafe: the array is complete and has at least one element, so that it has an address.
-        return unsafe body(array.baseAddress!)
-      }
-    }
   }
 }
