@@ -9,14 +9,14 @@ enum OCIInput {
   /// The whole of file `path`, or of standard input for "-", as JSON text may be at most.
   static func read(_ path: String) throws(ContainerError) -> [UInt8] {
     do throws(SystemError) {
-      if path == "-" { return try read(FileDescriptor.duplicate(of: 0)) }
-      return try read(FileDescriptor.open(path, O_RDONLY))
+      if path == "-" { return try read(FileDescriptor.duplicate(of: 0), "standard input") }
+      return try read(FileDescriptor.open(path, O_RDONLY), path)
     } catch {
       throw ContainerError(error.errno == .notFound ? .notFound : .system, error.description)
     }
   }
 
-  private static func read(_ file: consuming FileDescriptor) throws(SystemError) -> [UInt8] {
+  private static func read(_ file: consuming FileDescriptor, _ path: String) throws(SystemError) -> [UInt8] {
     // A configuration fits the first piece.
     var bytes = [UInt8](repeating: 0, count: 128 << 10)
     var count = 0
@@ -26,10 +26,13 @@ enum OCIInput {
         guard count <= JSON.mostBytes else { break }
         bytes += [UInt8](repeating: 0, count: min(bytes.count, JSON.mostBytes + 1 - count))
       }
-      let end = count
-      let got = unsafe try bytes.withUnsafeMutableBytes { (buffer) throws(SystemError) in
-        // unsafe: end is at most the buffer's count.
-        try unsafe file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
+      // unsafe: count is below the array's own, so that the rest lies inside it.
+      let got = unsafe bytes.withUnsafeMutableBytes {
+        unsafe CLinux.read(file.rawValue, $0.baseAddress?.advanced(by: count), $0.count - count)
+      }
+      if got < 0 {
+        if Errno.current == .interrupted { continue }
+        throw SystemError("read", path, .current)
       }
       if got == 0 { break }
       count += got

@@ -5,7 +5,7 @@ import System
 
 /// What the runtime says, in the forms that engines read: lines of JSON or of text, as runc writes them.
 struct OCILog {
-  private let file: FileDescriptor?
+  private let file: SharedFile?
   private let format: OCILogFormat
   private let isVerbose: Bool
 
@@ -19,25 +19,25 @@ struct OCILog {
       return
     }
     do throws(SystemError) {
-      file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644)
+      file = SharedFile(try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644))
     } catch {
       throw UsageError("--log: \(error)")
     }
   }
 
   /// A failure: the last line of the log, and also on standard error.
-  borrowing func error(_ message: String) {
+  func error(_ message: String) {
     write("error", message)
     if file != nil || format == .text { Log.message(message) }
   }
 
-  borrowing func warning(_ message: String) {
+  func warning(_ message: String) {
     write("warning", message)
     if file == nil, format == .text { Log.message("warning: \(message)") }
   }
 
   /// What `--debug` shows.
-  borrowing func debug(_ message: @autoclosure () -> String) {
+  func debug(_ message: @autoclosure () -> String) {
     guard isVerbose else { return }
     let message = message()
     write("debug", message)
@@ -45,9 +45,9 @@ struct OCILog {
   }
 
   /// One line to the file, or as JSON to standard error; plain text there is for people.
-  private borrowing func write(_ level: String, _ message: String) {
+  private func write(_ level: String, _ message: String) {
     let line = Self.line(level, message, time: Timestamp.now(), format)
-    if let raw = file?.rawValue {
+    if let raw = file?.descriptor.rawValue {
       // In one call: others may append at the same time. There is nobody left to tell of a failure.
       // unsafe: the array outlives the call.
       _ = unsafe line.withUnsafeBytes { unsafe CLinux.write(raw, $0.baseAddress, $0.count) }

@@ -6,7 +6,7 @@ struct OCIOption: Sendable {
   let value: String?
   let about: String
 
-  init(_ name: String, _ short: String? = nil, value: String? = nil, _ about: String) {
+  init(_ name: String, short: String? = nil, value: String? = nil, _ about: String) {
     names = short.map { [name, $0] } ?? [name]
     self.value = value
     self.about = about

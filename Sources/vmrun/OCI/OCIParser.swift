@@ -86,7 +86,7 @@ struct OCIParser {
       let asksHelp = words[position...].contains { $0.elementsEqual("--help".utf8) || $0.elementsEqual("-h".utf8) }
       return asksHelp ? .help(verb) : .verb(verb, arguments)
     }
-    let known = verb.options + [OCIOption("--help", "-h", "")]
+    let known = verb.options + [OCIOption("--help", short: "-h", "")]
     // What follows the ID belongs to the command, or to ps.
     let mixed = verb != .exec && verb != .ps
     do throws(UsageError) {

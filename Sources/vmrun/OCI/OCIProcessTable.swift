@@ -19,8 +19,7 @@ enum OCIProcessTable {
   static func text(_ pids: [Int32]) throws(ContainerError) -> String {
     let users = OCIUsers()
     let boot = bootTime()
-    // unsafe: time writes nothing without a pointer.
-    let now = unsafe Int64(time(nil))
+    let now = Int64(time(nil))
     var rows = [["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]]
     for pid in pids {
       guard let record = Record(pid) else { continue }
@@ -101,17 +100,27 @@ enum OCIProcessTable {
 
   /// The local hour and minute, or the day when that was not today.
   private static func startText(_ started: Int64, _ now: Int64) -> String {
-    var (then, today) = (tm(), tm())
-    var (first, second) = (time_t(started), time_t(now))
-    // unsafe: localtime_r reads the time and fills the struct.
-    guard unsafe localtime_r(&first, &then) != nil, unsafe localtime_r(&second, &today) != nil else { return "?" }
-    if then.tm_yday == today.tm_yday, then.tm_year == today.tm_year {
-      return twoDigits(Int(then.tm_hour)) + ":" + twoDigits(Int(then.tm_min))
-    }
-    if then.tm_year != today.tm_year { return String(Int(then.tm_year) + 1900) }
+    guard let then = localDay(started), let today = localDay(now) else { return "?" }
+    if then.day == today.day, then.year == today.year { return twoDigits(then.hour) + ":" + twoDigits(then.minute) }
+    if then.year != today.year { return String(then.year) }
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    let month = Int(then.tm_mon)
-    return (months.indices.contains(month) ? months[month] : "?") + twoDigits(Int(then.tm_mday))
+    return (months.indices.contains(then.month) ? months[then.month] : "?") + twoDigits(then.dayOfMonth)
+  }
+
+  /// A moment of the local calendar.
+  private struct LocalTime {
+    var year, month, dayOfMonth, day, hour, minute: Int
+  }
+
+  private static func localDay(_ seconds: Int64) -> LocalTime? {
+    var time = time_t(seconds)
+    // unsafe: localtime_r reads the time and fills the struct, whose numbers alone are taken.
+    var local = unsafe tm()
+    guard unsafe localtime_r(&time, &local) != nil else { return nil }
+    return unsafe LocalTime(
+      year: Int(local.tm_year) + 1900, month: Int(local.tm_mon), dayOfMonth: Int(local.tm_mday),
+      day: Int(local.tm_yday),
+      hour: Int(local.tm_hour), minute: Int(local.tm_min))
   }
 
   private static func timeText(_ seconds: UInt64) -> String {

@@ -1,5 +1,6 @@
 import Container
 import JSON
+import OCI
 
 /// How `state` and `list` show containers.
 enum OCIStatus {

@@ -22,8 +22,8 @@ enum OCIVerb: String, CaseIterable, Sendable {
     OCIOption(
       "--rootless", value: "MODE", "whether cgroups that cannot be made are done without: true, false or auto  [auto]"),
     OCIOption("--criu", value: "FILE", "taken for the sake of older callers; has no effect"),
-    OCIOption("--help", "-h", "explains the verb behind which it stands"),
-    OCIOption("--version", "-v", "the version"),
+    OCIOption("--help", short: "-h", "explains the verb behind which it stands"),
+    OCIOption("--version", short: "-v", "the version"),
   ]
 
   /// Its options.
@@ -32,37 +32,38 @@ enum OCIVerb: String, CaseIterable, Sendable {
     case .create: return Self.bundleOptions + Self.startOptions
     case .run:
       return Self.bundleOptions + Self.startOptions + [
-        OCIOption("--detach", "-d", "returns once the program runs"),
+        OCIOption("--detach", short: "-d", "returns once the program runs"),
         OCIOption("--keep", "leaves the stopped container's state; vmrun delete removes it"),
         OCIOption("--no-subreaper", "does not adopt processes that lose their parent"),
       ]
     case .exec:
       return [
-        OCIOption("--process", "-p", value: "FILE", "the process as JSON, instead of CMD and the options below"),
-        OCIOption("--tty", "-t", "gives the process a terminal"),
-        OCIOption("--user", "-u", value: "UID[:GID]", "numeric user and group"),
-        OCIOption("--additional-gids", "-g", value: "GID", "one more group (repeatable)"),
-        OCIOption("--env", "-e", value: "NAME=VALUE", "a variable (repeatable)"),
+        OCIOption("--process", short: "-p", value: "FILE", "the process as JSON, instead of CMD and the options below"),
+        OCIOption("--tty", short: "-t", "gives the process a terminal"),
+        OCIOption("--user", short: "-u", value: "UID[:GID]", "numeric user and group"),
+        OCIOption("--additional-gids", short: "-g", value: "GID", "one more group (repeatable)"),
+        OCIOption("--env", short: "-e", value: "NAME=VALUE", "a variable (repeatable)"),
         OCIOption("--cwd", value: "DIR", "where it starts, in the container"),
-        OCIOption("--cap", "-c", value: "NAME", "one more capability (repeatable)"),
+        OCIOption("--cap", short: "-c", value: "NAME", "one more capability (repeatable)"),
         OCIOption("--no-new-privs", "sets no_new_privs"),
         OCIOption("--apparmor", value: "PROFILE", "its AppArmor profile"),
         OCIOption("--process-label", value: "LABEL", "its SELinux label"),
-        OCIOption("--detach", "-d", "returns once the program runs"),
+        OCIOption("--detach", short: "-d", "returns once the program runs"),
         OCIOption("--pid-file", value: "FILE", "writes its process ID there"),
         OCIOption("--console-socket", value: "SOCKET", "a socket that receives the terminal's master"),
         OCIOption("--preserve-fds", value: "N", "passes descriptors 3 to 2 + N on  [0]"),
         OCIOption("--ignore-paused", "also in a paused container, where it waits until that is resumed"),
         OCIOption("--cgroup", value: "PATH", "in a cgroup below the container's, which must exist"),
       ]
-    case .kill: return [OCIOption("--all", "-a", "to every process of the container, not only the first")]
-    case .delete: return [OCIOption("--force", "-f", "also when it runs (it is killed), is damaged or does not exist")]
+    case .kill: return [OCIOption("--all", short: "-a", "to every process of the container, not only the first")]
+    case .delete:
+      return [OCIOption("--force", short: "-f", "also when it runs (it is killed), is damaged or does not exist")]
     case .list:
       return [
-        OCIOption("--format", "-f", value: "FORMAT", "table or json  [table]"),
-        OCIOption("--quiet", "-q", "only the IDs"),
+        OCIOption("--format", short: "-f", value: "FORMAT", "table or json  [table]"),
+        OCIOption("--quiet", short: "-q", "only the IDs"),
       ]
-    case .ps: return [OCIOption("--format", "-f", value: "FORMAT", "table or json  [table]")]
+    case .ps: return [OCIOption("--format", short: "-f", value: "FORMAT", "table or json  [table]")]
     case .update: return Self.updateOptions
     case .events:
       return [
@@ -71,7 +72,7 @@ enum OCIVerb: String, CaseIterable, Sendable {
       ]
     case .spec:
       return [
-        OCIOption("--bundle", "-b", value: "DIR", "where to write it  [the current directory]"),
+        OCIOption("--bundle", short: "-b", value: "DIR", "where to write it  [the current directory]"),
         OCIOption("--rootless", "for a user who is not root"),
       ]
     case .start, .state, .pause, .resume, .features, .checkpoint, .restore: return []
@@ -79,7 +80,7 @@ enum OCIVerb: String, CaseIterable, Sendable {
   }
 
   private static let bundleOptions = [
-    OCIOption("--bundle", "-b", value: "DIR", "the folder with config.json  [the current directory]")
+    OCIOption("--bundle", short: "-b", value: "DIR", "the folder with config.json  [the current directory]")
   ]
 
   private static let startOptions = [
@@ -92,7 +93,8 @@ enum OCIVerb: String, CaseIterable, Sendable {
 
   private static let updateOptions = [
     OCIOption(
-      "--resources", "-r", value: "FILE", "linux.resources as JSON; - reads standard input. All else is ignored then"),
+      "--resources", short: "-r", value: "FILE",
+      "linux.resources as JSON; - reads standard input. All else is ignored then"),
     OCIOption("--memory", value: "BYTES", "memory limit: 268435456 or 256M; -1 for none"),
     OCIOption("--memory-reservation", value: "BYTES", "soft memory limit"),
     OCIOption("--memory-swap", value: "BYTES", "memory and swap together; -1 for no limit"),

@@ -27,7 +27,9 @@ enum SeccompCompiler {
   /// - Throws: `.invalid` or `.notSupported`, naming the field.
   static func compile(_ profile: Seccomp) throws(ContainerError) -> SeccompProgram {
     let code = try librarysProgram(profile)
-    let short = FilterOptimizer.optimize(BPFInstruction.decode(code), stubs: unknownCalls(profile))
+    var short = FilterOptimizer.optimize(BPFInstruction.decode(code), stubs: unknownCalls(profile))
+    // A search has more instructions than a list where neighbours differ, though fewer are run.
+    if let program = short, program.count > instructionLimit { short = nil }
     return SeccompProgram(
       code: short.map(BPFInstruction.encode) ?? code, flags: try flags(profile),
       notifies: profile.syscalls.contains { $0.action == .notify })
@@ -38,6 +40,9 @@ enum SeccompCompiler {
     let defaultAction = action(profile.defaultAction, profile.defaultErrno)
     let context = try Context(defaultAction)
     try addArchitectures(profile, context)
+    // As a search instead of a list, through which the optimizer goes for every number. A library that cannot do it writes a list.
+    // unsafe: the context is alive.
+    _ = unsafe seccomp_attr_set(context.raw, SCMP_FLTATR_CTL_OPTIMIZE, 2)
     for (index, rule) in profile.syscalls.enumerated() {
       let value = action(rule.action, rule.errno)
       // libseccomp refuses a rule that says what holds anyway.
