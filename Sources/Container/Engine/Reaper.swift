@@ -18,9 +18,10 @@ enum Reaper {
     if pid == 0 {
       _ = setsid()
       if hadTerminal { _ = ccontainer_take_terminal(0) }
+      ccontainer_unblock_signals()
       return
     }
-    guard pid > 0 else { throw ContainerError("start the program", SystemError("clone3", "", .current)) }
+    guard pid > 0 else { throw ContainerError("start the program", SystemError("fork", "", .current)) }
     // Nothing stays open here, or the other side of a pipe would wait for this process too.
     _ = ccontainer_close_range(0, UInt32.max)
     while true {
