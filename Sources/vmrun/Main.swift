@@ -29,7 +29,10 @@ enum CBytes {
 
 /// The program's entry. The package manager names an executable's own entry NAME_main, and links it as main.
 @c(vmrun_main)
-public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32 {
+public func entry(
+  argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>,
+  envp: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+) -> Int32 {
   // unsafe: the kernel passes at least the program's name.
   if getpid() == 1, let name = unsafe argv[0], unsafe String(cString: name) == CommandConfiguration.initPath {
     guestInitMain()
@@ -40,7 +43,12 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
     // unsafe: the kernel passes argc strings, each NUL-terminated.
     if let word = unsafe argv[index] { unsafe words.append(CBytes.copy(word)) }
   }
-  if OCIParser.takes(words) { return OCIRuntime.main(words) }
+  if OCIParser.takes(words) {
+    return OCIRuntime.main(words) { () throws(ContainerError) in
+      // unsafe: the process's own arguments and variables, as the C library gave them.
+      try unsafe SelfProtection.ensure(argv: argv, envp: envp)
+    }
+  }
   do {
     var parser = ArgumentParser(words)
     switch try parser.parse() {

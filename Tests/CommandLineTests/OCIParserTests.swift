@@ -25,7 +25,8 @@ import Testing
     (["--systemd-cgroup"], true), (["--log-format", "json"], true), (["--rootless=auto"], true),
     (["--rootfs", "d"], false),
     (["--help"], false), (["--version"], false), (["-v"], false), (["--kernel", "run"], false), ([], false),
-    (["--container"], false), (["creat"], false), (["--"], false),
+    (["--container"], false), (["creat"], true), (["frobnicate"], false), ([""], false), (["-"], false),
+    (["--"], false),
   ])
   func dispatch(words: [String], isRuntime: Bool) { #expect(OCIParser.takes(bytes(words)) == isRuntime) }
 

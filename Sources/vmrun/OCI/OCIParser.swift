@@ -29,11 +29,13 @@ struct OCIParser {
 
   init(_ words: [[UInt8]]) { self.words = words }
 
-  /// Whether a command line is one of the runtime: it begins with a verb, or with an option that only the runtime has.
+  /// Whether a command line is one of the runtime: it begins with a verb or what may be a mistyped one, or with an option that
+  /// only the runtime has.
   static func takes(_ words: [[UInt8]]) -> Bool {
     guard let first = words.first else { return false }
     if OCIVerb(word: first) != nil { return true }
     let name = String(decoding: first.prefix { $0 != UInt8(ascii: "=") }, as: UTF8.self)
+    if name.utf8.first != UInt8(ascii: "-") { return suggestion(for: name) != nil }
     switch name {
     case "--help", "-h", "--version", "-v": return false
     default: return OCIVerb.globalOptions.contains { $0.names.contains(name) }

@@ -12,14 +12,23 @@ struct OCIRuntime {
   private let options: EngineOptions
 
   /// Follows the command line `words`, and returns the exit code.
-  static func main(_ words: [[UInt8]]) -> Int32 {
+  /// - Parameter protect: keeps containers from overwriting this program; it may execute the program anew, so that nothing
+  ///   must be open or done before.
+  static func main(_ words: [[UInt8]], protect: () throws(ContainerError) -> Void) -> Int32 {
     var parser = OCIParser(words)
     do throws(UsageError) {
       switch try parser.parse() {
       case .help(let verb): return Output.standard(verb.map { OCIHelp.text($0) } ?? OCIHelp.global)
       case .version: return Output.standard(Help.version)
       case .verb(let verb, let arguments):
-        return try OCIRuntime(parser.globals).perform(verb, arguments)
+        let runtime = try OCIRuntime(parser.globals)
+        if verb == .create || verb == .run || verb == .exec {
+          do throws(ContainerError) { try protect() } catch {
+            runtime.log.error(error.description)
+            return 1
+          }
+        }
+        return runtime.perform(verb, arguments)
       }
     } catch {
       let pointer = OCIHelp.pointer(words.lazy.compactMap { OCIVerb(word: $0) }.first)
