@@ -64,8 +64,10 @@ extension Engine {
       child.channel.send(.proceed)
       try child.awaitExecution()
       if request.detach { return .detached }
-      var foreground = Foreground(child, relay: request.terminal, timeout: nil)
-      return try foreground.run()
+      return try withExtendedLifetime(master) { () throws(ContainerError) in
+        var foreground = Foreground(child, relay: request.terminal, timeout: nil)
+        return try foreground.run()
+      }
     } catch {
       child.destroy()
       request.terminal?.finish()
