@@ -41,9 +41,9 @@ TOML
   await_daemon containerd ctr version
 }
 
-# The image as an OCI archive: one layer, made by hand.
+# make_oci_archive FILE NAME [COMMAND]: the image as an OCI archive, one layer, made by hand.
 make_oci_archive() {
-  python3 - "$work/root.tar" "$1" "$2" <<'PYTHON'
+  python3 - "$work/root.tar" "$1" "$2" "${3:-[\"sh\"]}" <<'PYTHON'
 import hashlib, io, json, sys, tarfile
 layer = open(sys.argv[1], "rb").read()
 blobs = {}
@@ -53,7 +53,7 @@ def blob(data):
     return "sha256:" + digest
 diff = blob(layer)
 config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [diff]},
-    "config": {"Cmd": ["sh"], "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}}).encode()
+    "config": {"Cmd": json.loads(sys.argv[4]), "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}}).encode()
 manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
     "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob(config), "size": len(config)},
     "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": diff, "size": len(layer)}]}).encode()
@@ -245,6 +245,42 @@ containerd_many() {
   for number in 1 2 3 4 5 6 7 8; do is "$(cat "many$number")" "$number"$'\n'"$number" "container $number"; done
 }
 
+# A kubelet's calls: a containerd with its CRI plugin, the runtime as the handler that a RuntimeClass names.
+containerd_kubernetes() {
+  /usr/bin/python3 -c 'import grpc' 2>/dev/null || skip "Python's gRPC is missing (Debian package python3-grpcio)"
+  cat >cri.toml <<TOML
+version = 2
+root = "$PWD/root"
+state = "/run/engines-cri"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "/run/engines-cri.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$PWD/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:latest"
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  default_runtime_name = "tested"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.tested]
+  runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.tested.options]
+    BinaryName = "$runtime"
+    SystemdCgroup = $([ "$cgroup_manager" = systemd ] && echo true || echo false)
+TOML
+  containerd --config cri.toml --log-level warn >cri.log 2>&1 &
+  local daemon=$! image code=0 parent=/$cgroup_parent/pods
+  [ "$cgroup_manager" != systemd ] || parent=$cgroup_parent.slice
+  soon command ctr -a /run/engines-cri.sock version
+  make_oci_archive box.tar localhost/box:latest
+  make_oci_archive pause.tar localhost/pause:latest '["sleep", "1000000"]'
+  for image in box pause; do expect 0 command ctr -a /run/engines-cri.sock -n k8s.io images import $image.tar; done
+  expect 0 /usr/bin/python3 "$library/engines-cri" /run/engines-cri.sock "$parent" "$PWD" || { code=1; tail -n 5 cri.log; }
+  kill $daemon
+  [ $code = 0 ] || return 1
+  is "$out" $'sandbox ready\nexec: 3 from the pod\ncontainer exited: 7\nlogged\nremoved'
+}
+
 containerd_nothing_left() {
   local name
   for name in $(ctr container ls -q); do
@@ -253,7 +289,7 @@ containerd_nothing_left() {
     ctr container delete "$name" || true
   done
   is "$(ctr container ls -q)" "" "containers"
-  nothing_left '(-ctr/|\.slice/ctr-)'
+  nothing_left '(-ctr/|/pods/|\.slice/(ctr|cri-containerd)-)'
 }
 
 containerd_tests() {
@@ -275,4 +311,5 @@ containerd_tests() {
   check "containerd: checkpoint fails and harms nothing" containerd_checkpoint_refused
   check "containerd: push and pull with a registry on loopback" containerd_registry
   check "containerd: eight at once" containerd_many
+  check "containerd: a Kubernetes pod by the CRI, the runtime as a RuntimeClass's handler" containerd_kubernetes
 }

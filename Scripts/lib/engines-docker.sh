@@ -15,10 +15,11 @@ docker_start() {
   # Debian's own client beside Debian's daemon, when there are several.
   docker_client=$(PATH=/usr/bin:$PATH type -P docker)
   export docker_client
+  mkdir -p /etc/docker
+  printf '{"runtimes": {"tested": {"path": "%s"}}, "default-runtime": "tested"}\n' "$runtime" >/etc/docker/daemon.json
   start_daemon dockerd dockerd -H unix:///run/engines-docker.sock --containerd /run/engines-containerd.sock --data-root "$work/docker" \
     --exec-root /run/engines-docker --pidfile /run/engines-docker.pid --iptables=false --ip6tables=false --ip-masq=false \
-    --userland-proxy=false --cgroup-parent "$docker_parent" --exec-opt "native.cgroupdriver=$cgroup_manager" \
-    --add-runtime "tested=$runtime" --default-runtime tested
+    --userland-proxy=false --cgroup-parent "$docker_parent" --exec-opt "native.cgroupdriver=$cgroup_manager"
   await_daemon dockerd docker version
   docker import -c 'CMD ["sh"]' - box <"$work/root.tar" >/dev/null || fail "docker cannot import the image"
 }
@@ -26,6 +27,12 @@ docker_start() {
 docker_registered() {
   expect 0 docker info -f '{{.DefaultRuntime}}'
   is "$out" tested
+  # And a second name while the daemon runs.
+  printf '{"runtimes": {"tested": {"path": "%s"}, "later": {"path": "%s"}}, "default-runtime": "tested"}\n' "$runtime" "$runtime" >/etc/docker/daemon.json
+  kill -HUP "$(cat /run/engines-docker.pid)"
+  soon eval "docker info -f '{{json .Runtimes}}' | grep -q later"
+  expect 0 docker run --rm --network none --runtime later box echo hello
+  is "$out" hello
 }
 
 docker_run() {
@@ -573,7 +580,7 @@ docker_nothing_left() {
 }
 
 docker_tests() {
-  check "docker: the runtime is registered" docker_registered
+  check "docker: the runtime is registered by daemon.json, another one while it runs" docker_registered
   check "docker: run gives exit code, stdout and stderr" docker_run
   check "docker: stdin, 1 MiB byte for byte" docker_stdin
   check "docker: stdout, 32 MiB byte for byte" docker_big_output

@@ -64,11 +64,20 @@ struct Reference {
     var rules: [UInt64: [Seccomp.Rule]] = [:]
     var highest: [UInt32: UInt32] = [:]
     for (token, architecture) in Self.tokens {
+      // By number, since libseccomp gives the names of some of i386's calls two.
+      let base: Int32 = token == ccontainer_arch_x32 ? 0x4000_0000 : 0
+      for number in base..<(base + 1100) {
+        guard let text = seccomp_syscall_resolve_num_arch(token, number) else { continue }
+        let name = String(cString: text)
+        free(text)
+        for rule in profile.syscalls where rule.names.contains(name) {
+          rules[UInt64(architecture) << 32 | UInt64(number), default: []].append(rule)
+        }
+      }
       for rule in profile.syscalls {
         for name in rule.names {
           let number = seccomp_syscall_resolve_name_arch(token, name)
           if number < 0 { continue }
-          rules[UInt64(architecture) << 32 | UInt64(number), default: []].append(rule)
           highest[token] = max(highest[token] ?? 0, UInt32(number))
         }
       }
@@ -145,8 +154,12 @@ func interestingArguments(_ profile: Seccomp, _ generator: inout some RandomNumb
   }
   let list = values.sorted()
   var result = list.map { [UInt64](repeating: $0, count: 6) }
-  for _ in 0..<12 { result.append((0..<6).map { _ in list.randomElement(using: &generator)! }) }
+  for _ in 0..<12 { result.append((0..<6).map { _ in list[Int.random(in: list.indices, using: &generator)] }) }
   return result
+}
+
+extension Array {
+  func random(_ generator: inout SplitMix) -> Element { self[Int.random(in: indices, using: &generator)] }
 }
 
 struct SplitMix: RandomNumberGenerator {
@@ -224,7 +237,7 @@ struct SplitMix: RandomNumberGenerator {
     let comparisons: [Seccomp.Comparison] = [
       .notEqual, .less, .lessOrEqual, .equal, .greaterOrEqual, .greater, .maskedEqual,
     ]
-    var profile = Seccomp(defaultAction: actions.dropLast().randomElement(using: &generator)!)
+    var profile = Seccomp(defaultAction: Array(actions.dropLast()).random(&generator))
     if profile.defaultAction == .errno { profile.defaultErrno = UInt32.random(in: 1...200, using: &generator) }
     profile.architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_AARCH64"].filter { _ in
       Bool.random(using: &generator)
@@ -238,16 +251,16 @@ struct SplitMix: RandomNumberGenerator {
     }
     names.append("no_such_call")
     for _ in 0..<Int.random(in: 1...12, using: &generator) {
-      let some = (0..<Int.random(in: 1...40, using: &generator)).map { _ in names.randomElement(using: &generator)! }
-      var rule = Seccomp.Rule(names: some, action: actions.randomElement(using: &generator)!)
+      let some = (0..<Int.random(in: 1...40, using: &generator)).map { _ in names.random(&generator) }
+      var rule = Seccomp.Rule(names: some, action: actions.random(&generator))
       if rule.action == .errno || rule.action == .trace { rule.errno = UInt32.random(in: 0...400, using: &generator) }
-      for _ in 0..<[0, 0, 1, 2, 3].randomElement(using: &generator)! {
-        let value: UInt64 = [0, 1, 0xffff_ffff, 1 << 33, 0x7e02_0000, .max].randomElement(using: &generator)!
+      for _ in 0..<[0, 0, 1, 2, 3].random(&generator) {
+        let value: UInt64 = [0, 1, 0xffff_ffff, 1 << 33, 0x7e02_0000, .max].random(&generator)
         rule.args.append(
           Seccomp.Argument(
             index: UInt32.random(in: 0...5, using: &generator), value: value,
-            valueTwo: [0, value].randomElement(using: &generator)!,
-            comparison: comparisons.randomElement(using: &generator)!))
+            valueTwo: [0, value].random(&generator),
+            comparison: comparisons.random(&generator)))
       }
       profile.syscalls.append(rule)
     }

@@ -150,6 +150,12 @@ CPROCESS_INLINE int ccontainer_make_mount_read_only(int mount) {
   struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
   return (int)syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
 }
+// 1 when the file's content cannot change, 0 when it can, -1 with errno.
+CPROCESS_INLINE int ccontainer_is_immutable(int descriptor) {
+  struct statx status;
+  if (statx(descriptor, "", AT_EMPTY_PATH, STATX_TYPE, &status)) return -1;
+  return (status.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_VERITY)) != 0;
+}
 CPROCESS_INLINE int ccontainer_execute_descriptor(int descriptor, char *const *arguments, char *const *environment) {
   return (int)syscall(SYS_execveat, descriptor, "", arguments, environment, AT_EMPTY_PATH);
 }

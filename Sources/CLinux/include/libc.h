@@ -121,6 +121,7 @@ int clinux_thread_create(pthread_t *thread, size_t stack_size, clinux_thread_bod
 // calling thread, and so in threads that it starts later.
 int clinux_install_interrupting_handler(int number);
 CLINUX_INLINE void clinux_ignore_signal(int number) { signal(number, SIG_IGN); }
+CLINUX_INLINE void clinux_default_signal(int number) { signal(number, SIG_DFL); }
 
 
 // memory shared with another party (a guest, the kernel): single-copy accesses the compiler may neither tear nor repeat.

@@ -137,11 +137,12 @@ enum ContainerInit {
 
   private static func runProgram(_ plan: InitPlan, _ clock: SetupClock?) throws(ContainerError) -> Never {
     try runHooks("startContainer", plan.spec.hooks.startContainer, plan, .created)
-    if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     // Changing the credentials has cleared it.
     if plan.options.diesWithParent { _ = ccontainer_die_with_parent(1) }
+    // Before the filter: what process 1 does is not what the profile was written for.
+    if plan.options.hasReaper { try Reaper.fork() }
+    if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     clock?.stamp(.seccomp)
-    if plan.options.hasReaper { Reaper.fork() }
     try plan.process.execute()
   }
 

@@ -54,10 +54,11 @@ final class Creation {
     record.needsConfiguration =
       !spec.hooks.poststart.isEmpty || !spec.hooks.poststop.isEmpty || spec.linux.intelRdt != nil
     record.usesBridge = request.usesBridge
+    var ownsCgroup = false
     do throws(ContainerError) {
       try folder.save(record)
       if let bytes = request.configuration { try folder.write("config.json", bytes) }
-      let cgroup = try Cgroup(creating: placement, resources: spec.linux.resources)
+      let cgroup = try makeCgroup(placement, spec, &ownsCgroup)
       options.clock?.stamp(.cgroup)
       let plan = InitPlan(
         spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, hostProc: hostProc,
@@ -80,11 +81,20 @@ final class Creation {
     } catch {
       // What cannot be removed now is there for `delete --force`.
       do throws(ContainerError) {
-        try placement.remove()
+        if ownsCgroup { try placement.remove() }
         try folder.remove()
       } catch {}
       throw error
     }
+  }
+
+  /// Makes the cgroup. One that is refused may be another's, and is left alone; what was made of it is gone again.
+  private static func makeCgroup(_ placement: CgroupPlacement, _ spec: Spec, _ owns: inout Bool) throws(ContainerError)
+    -> Cgroup
+  {
+    let cgroup = try Cgroup(creating: placement, resources: spec.linux.resources)
+    owns = true
+    return cgroup
   }
 
   /// The parent's side of the set-up: see `ChannelMessage`. Returns the terminal's master if this process relays it.

@@ -16,9 +16,9 @@ struct HostLimits {
     !process.rlimits.isEmpty || process.oomScoreAdj != nil || process.ioPriority != nil || process.scheduler != nil
   }
 
-  /// Everything but the resource limits. `pid` is 0 for the caller; `proc` is the host's /proc.
-  func applyScheduling(pid: Int32, proc: Int32) throws(ContainerError) {
-    try setOOMScore(pid: pid, proc: proc)
+  /// Everything but the resource limits. `pid` is 0 for the caller; `proc` is the host's /proc, or nil to leave the score.
+  func applyScheduling(pid: Int32, proc: Int32?) throws(ContainerError) {
+    if let proc { try setOOMScore(pid: pid, proc: proc) }
     try setScheduler(pid: pid)
     if let priority = process.ioPriority {
       guard ccontainer_ioprio_set(pid, UInt32(priority.ioClass), UInt32(priority.priority)) == 0 else {
@@ -62,7 +62,8 @@ struct HostLimits {
 
   private static func text(_ value: UInt64) -> String { value == .max ? "unlimited" : "\(value)" }
 
-  private func setOOMScore(pid: Int32, proc: Int32) throws(ContainerError) {
+  /// The out-of-memory score of `pid` (0 for the caller).
+  func setOOMScore(pid: Int32, proc: Int32) throws(ContainerError) {
     guard let score = process.oomScoreAdj else { return }
     let who = pid == 0 ? "self" : "\(pid)"
     do throws(SystemError) {

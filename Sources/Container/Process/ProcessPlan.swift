@@ -30,6 +30,7 @@ public struct ProcessPlan: ~Copyable {
   let hasNewKeyring: Bool
   let preserved: Int32
   let inUserNamespace: Bool
+  let launcher = geteuid()
   let labels: Labels
   let capabilities: CapabilityPlan
   let initialAffinity: CPUMask?
@@ -55,6 +56,14 @@ public struct ProcessPlan: ~Copyable {
     inUserNamespace: Bool
   ) throws(ContainerError) -> ProcessPlan {
     guard !process.args.isEmpty else { throw ContainerError(.invalid, "process.args: is empty") }
+    // A file of an unprivileged user's process in a user namespace belongs to root while vmrun is in it: such a launcher takes
+    // the score on itself, and its children have it from there.
+    if inUserNamespace && geteuid() != 0 && process.oomScoreAdj != nil {
+      let proc = try naming("process.oomScoreAdj") { () throws(SystemError) in
+        try FileDescriptor.open("/proc", O_PATH | O_DIRECTORY)
+      }
+      try HostLimits(process).setOOMScore(pid: 0, proc: proc.rawValue)
+    }
     var warnings: [String] = []
     let environment = Environment(process.env)
     return ProcessPlan(
@@ -104,7 +113,10 @@ public struct ProcessPlan: ~Copyable {
 
 extension ProcessPlan {
   /// Whether the parent must call `applyFromOutside`.
-  public var needsOutside: Bool { inUserNamespace && HostLimits(process).isNeeded }
+  public var needsOutside: Bool { isServedFromOutside && HostLimits(process).isNeeded }
+
+  /// In another user namespace, the process has less privilege than a launcher that is root, and as much as any other.
+  private var isServedFromOutside: Bool { inUserNamespace && launcher == 0 }
 
   /// Resource limits, out-of-memory score, scheduler and I/O priority of the child `pid`, for which its user namespace has no
   /// privilege. Called by the parent when the child says that it is ready; `proc` is the host's /proc.
@@ -122,7 +134,7 @@ extension ProcessPlan {
   /// What needs the host's /proc, or its privilege; `proc` is a descriptor of it.
   public func applyEarly(proc: Int32) throws(ContainerError) {
     if let mask = finalAffinity { try Self.setAffinity(mask, "final") }
-    if !inUserNamespace { try HostLimits(process).applyScheduling(pid: 0, proc: proc) }
+    if !isServedFromOutside { try HostLimits(process).applyScheduling(pid: 0, proc: inUserNamespace ? nil : proc) }
     if hasNewKeyring {
       try labels.setForKeyring(proc: proc)
       try Keyring.join()
@@ -148,7 +160,7 @@ extension ProcessPlan {
     let isThere = try directory.enter()
     _ = umask(process.user.umask ?? 0o022)
     addHome()
-    if !inUserNamespace { try HostLimits(process).applyResourceLimits(pid: 0) }
+    if !isServedFromOutside { try HostLimits(process).applyResourceLimits(pid: 0) }
     try capabilities.limitBoundingSet()
     let user = UserChange(process.user, inUserNamespace: inUserNamespace)
     try user.takeOverStandardStreams()

@@ -8,9 +8,11 @@ import System
 enum SeccompListener {
   /// Takes the listener, descriptor `number`, out of the process of `pidfd`, which has just installed its filter, and sends it
   /// with the container process state (config-linux.md, "The Container Process State") in one message to the profile's socket.
-  /// - Parameter status: the container's, with the process's PID.
+  /// - Parameters:
+  ///   - pid: the process's; nil for the container's first one.
+  ///   - status: the container's.
   static func send(
-    listenerOf pidfd: Int32, number: Int32, seccomp: Seccomp?, status: ContainerStatus
+    listenerOf pidfd: Int32, number: Int32, pid: Int32? = nil, seccomp: Seccomp?, status: ContainerStatus
   ) throws(ContainerError) {
     guard let path = seccomp?.listenerPath else {
       throw ContainerError(.invalid, "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY needs one")
@@ -18,7 +20,7 @@ enum SeccompListener {
     let raw = ccontainer_pidfd_getfd(pidfd, number)
     guard raw >= 0 else { throw ContainerError("linux.seccomp", SystemError("pidfd_getfd", "the listener", .current)) }
     let listener = FileDescriptor(owning: raw)
-    let state = processState(pid: status.pid, metadata: seccomp?.listenerMetadata, state: status.json())
+    let state = processState(pid: pid ?? status.pid, metadata: seccomp?.listenerMetadata, state: status.json())
     try send(listener, beside: state.serialized(pretty: false), to: path)
   }
 
