@@ -203,7 +203,10 @@ struct SplitMix: RandomNumberGenerator {
       }
     }
     #expect(verdicts.count >= 4)
-    #expect(program.count < BPFInstruction.decode(try SeccompCompiler.librarysProgram(Self.docker)).count / 3)
+    #expect(
+      program.count < BPFInstruction.decode(
+        try SeccompCompiler.librarysProgram(Self.docker, SeccompCompiler.used(Self.docker).map(\.token))
+      ).count / 3)
   }
 
   /// The short program is libseccomp's own, number by number, for profiles of every kind.
@@ -211,8 +214,15 @@ struct SplitMix: RandomNumberGenerator {
     var generator = SplitMix(state: 7)
     for round in 0..<30 {
       let profile = Self.randomProfile(&generator)
-      let long = BPFInstruction.decode(try SeccompCompiler.librarysProgram(profile))
-      let short = try #require(FilterOptimizer.optimize(long, stubs: []), "round \(round)")
+      // All architectures in one program of the library's, and each by itself.
+      let used = SeccompCompiler.used(profile)
+      let long = BPFInstruction.decode(try SeccompCompiler.librarysProgram(profile, used.map(\.token)))
+      let sources = try used.map { calls in
+        FilterOptimizer.Source(
+          program: BPFInstruction.decode(try SeccompCompiler.librarysProgram(profile, [calls.token])),
+          architecture: calls.architecture, first: calls.first)
+      }
+      let short = try #require(FilterOptimizer.optimize(sources, stubs: []), "round \(round)")
       #expect(short.count < 2 * long.count + 100)
       let arguments = interestingArguments(profile, &generator)
       for architecture in [ccontainer_audit_x86_64, ccontainer_audit_i386, 0] {
@@ -267,14 +277,18 @@ struct SplitMix: RandomNumberGenerator {
     return profile
   }
 
+  static func whole(_ program: [BPFInstruction]) -> FilterOptimizer.Source {
+    FilterOptimizer.Source(program: program, architecture: ccontainer_audit_x86_64, first: 0)
+  }
+
   @Test func aProgramOfAnotherFormIsLeftAlone() {
     // Arithmetic on the number, a jump beyond the end, no end at all.
     let arithmetic = [
       BPFInstruction(code: 0x20, k: 0), BPFInstruction(code: 0x04, k: 1), BPFInstruction(code: 0x06, k: 0),
     ]
-    #expect(FilterOptimizer.optimize(arithmetic, stubs: []) == nil)
-    #expect(FilterOptimizer.optimize([BPFInstruction(code: 0x05, k: .max)], stubs: []) == nil)
-    #expect(FilterOptimizer.optimize([BPFInstruction(code: 0x20, k: 0)], stubs: []) == nil)
+    #expect(FilterOptimizer.optimize([Self.whole(arithmetic)], stubs: []) == nil)
+    #expect(FilterOptimizer.optimize([Self.whole([BPFInstruction(code: 0x05, k: .max)])], stubs: []) == nil)
+    #expect(FilterOptimizer.optimize([Self.whole([BPFInstruction(code: 0x20, k: 0)])], stubs: []) == nil)
     #expect(FilterOptimizer.optimize([], stubs: []) == nil)
   }
 
@@ -286,7 +300,7 @@ struct SplitMix: RandomNumberGenerator {
       source.append(BPFInstruction(code: 0x06, k: 0x0005_0000 | number & 0xfff))
     }
     source.append(BPFInstruction(code: 0x06, k: 0x7fff_0000))
-    let short = try #require(FilterOptimizer.optimize(source, stubs: []))
+    let short = try #require(FilterOptimizer.optimize([Self.whole(source)], stubs: []))
     for number: UInt32 in 0..<2800 {
       let call = Call(number: number, architecture: ccontainer_audit_x86_64)
       #expect(interpret(short, call) == interpret(source, call))
