@@ -216,6 +216,11 @@ podman_registry() {
 
 podman_pod() {
   expect 0 podman pod create --name pod --network none --cgroup-parent "$podman_parent" --infra-image localhost/box --infra-command 'sleep 1000000' --share net,ipc,uts
+  # Podman 4.3's cgroupfs manager lets nobody open a device in a pod's cgroup of version 2, whatever the runtime: seen by going there.
+  local folder
+  folder=$(find /sys/fs/cgroup -maxdepth 4 -type d -path "*$podman_parent/*" -name "$(podman pod inspect -f '{{.ID}}' pod)*" | head -n 1)
+  [ ! -e "$folder/cgroup.controllers" ] || sh -c 'echo $$ >"$1/cgroup.procs" && exec cat /dev/null' sh "$folder" ||
+    { podman pod rm -f pod; skip "podman's cgroupfs manager lets no process at all open a device in a pod's cgroup here"; }
   expect 0 podman run -d --pod pod --name pod-server box sh -c 'mkdir /www; echo answer >/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /www'
   expect 0 podman run --rm --pod pod box sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O- http://127.0.0.1:8080/ && break; sleep 0.2; done; hostname'
   is "$out" $'answer\npod'
@@ -319,7 +324,7 @@ podman_user_namespace() {
   mkdir host
   chown 100000:100000 host
   expect 0 prun --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v "$PWD/host:/volume" box \
-    sh -c 'id -u; tr -s " " </proc/self/uid_map; touch /volume/file /owned; echo x >/dev/null; mount -t tmpfs x /tmp 2>&1 | grep -o "permission denied\|not permitted" | head -n 1; ls -l /dev/null | cut -c 1'
+    sh -c 'id -u; tr -s " " </proc/self/uid_map; touch /volume/file /owned; echo x >/dev/null; mount -t tmpfs x /tmp 2>&1 | grep -oi "permission denied\|not permitted" | head -n 1 | tr P p; ls -l /dev/null | cut -c 1'
   is "$out" $'0\n 0 100000 65536\npermission denied\nc'
   is "$(stat -c %u host/file)" 100000 "the owner outside"
 }

@@ -3,7 +3,7 @@
 
 machine_packages=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,procps,iproute2,util-linux,kmod,busybox-static,python3
 machine_packages+=,runc,crun,bubblewrap,conmon,containerd,docker.io,tini,catatonit,podman,containernetworking-plugins,uidmap,iptables
-machine_packages+=,skopeo,docker-registry,libcap2-bin,apparmor
+machine_packages+=,skopeo,docker-registry,libcap2-bin,apparmor,python3-grpcio
 
 # machine_image -> $machine_disk, the disk's path; made when it is not there (about three minutes and 900 MB, from Debian's mirror).
 # Keyed by the packages, the kernel, and the scripts that go into it.

@@ -104,7 +104,7 @@ leftovers() {
 # sweep: removes every container, and notes what cannot be removed. After every test.
 sweep() {
   local path
-  for path in "$STATE"/*; do
+  for path in "$STATE/$PREFIX"*; do
     [ -e "$path" ] || continue
     timeout -s KILL 30 "$RT" --root "$STATE" delete --force "${path##*/}" >"$T/sweep" 2>&1 || note "delete --force ${path##*/}: $(cat "$T/sweep")"
   done
@@ -122,6 +122,6 @@ clean() {
   for process in $(sed -n 's/^process \([0-9]*\).*/\1/p' <<<"$left"); do kill -9 "$process" 2>/dev/null; done
   sleep 0.1
   find /sys/fs/cgroup -depth -type d -name "*$PREFIX*" -exec rmdir {} + 2>/dev/null
-  rm -rf "${STATE:?}"/*
+  rm -rf "${STATE:?}/$PREFIX"*
 }
 after_test() { sweep; }

@@ -130,7 +130,6 @@ refuses root_not_there 'a root directory that is not there' 'nowhere' 'c["root"]
 refuses root_a_file 'a file as root directory' 'passwd' 'c["root"]["path"] = "/etc/passwd"'
 refuses root_empty '`root.path: ""`' 'root\.path' 'c["root"]["path"] = ""'
 refuses root_loop 'a symbolic link to itself as root directory' 'loop|symbolic' 'os.symlink("loop", folder + "/loop"); c["root"]["path"] = folder + "/loop"'
-refuses root_slash '`root.path: "/"`' 'root' 'c["root"]["path"] = "/"'
 refuses hostname_without_uts 'hostname without a UTS namespace' 'hostname|uts' 'no_ns("uts")'
 refuses hostname_long 'a hostname of 100 characters' 'hostname' 'c["hostname"] = "a" * 100'
 refuses mount_without_destination 'a mount without destination' 'mounts\[7\]|destination' 'm.append({"type": "tmpfs"})'
@@ -232,7 +231,7 @@ for verb in state start kill delete exec ps pause resume update events; do
   refuses_verb "unknown_$verb" "\`$verb\` of an ID that is not there" "$absent" - $verb "${before[@]}" nobody "${after[@]}"
   refuses_verb "outside_$verb" "\`$verb ../state/box\`" '\.\./' created $verb "${before[@]}" "../state/@" "${after[@]}"
 done
-refuses_verb create_twice 'create of an ID that is taken' 'exists|taken|in use|already' running create --bundle "$R/.." @
+refuses_verb create_twice 'create of an ID that is taken' 'exists|taken|in use|already' running create --bundle box @
 refuses_verb start_twice 'start of a running one' 'running|created' running start @
 refuses_verb start_stopped 'start of a stopped one' 'stopped|created' stopped start @
 refuses_verb delete_running 'delete of a running one' 'running|stopped' running delete @
@@ -247,7 +246,7 @@ refuses_verb update_bad_json 'update with what is no JSON' 'resources|JSON|passw
 refuses_verb exec_bad_process 'exec with a process.json that is none' 'passwd|JSON|process' running exec --process /etc/passwd @
 refuses_verb unknown_option 'an option that is not known' 'frobnicate' created state --frobnicate @
 refuses_verb id_missing 'state without an ID' 'ID|argument|container' - state
-refuses_verb too_many_ids 'state with two IDs' 'nobody|argument|one' created state @ nobody
+refuses_verb too_many_ids 'state with two IDs' 'too many' created state @ nobody
 
 test_delete_force_of_an_unknown_one_is_nothing() {
   rt delete --force nobody
@@ -506,7 +505,7 @@ stepped() {
     [ "$(wc -l <notes)" -lt 12 ] || { note "and no further steps"; break; }
     step=$((step + stride))
   done 2>/dev/null
-  within "$what: how often it was killed in the middle" $killed 5 100000
+  within "$what: how often it was killed in the middle" $killed 4 100000
   is "$what: it came to its end by step $step" "$((ended >= 2))" 1
   rt run --bundle short "$PREFIX-box"
   is "$what: the ID can be used again" $code 0
@@ -514,8 +513,8 @@ stepped() {
 
 test_killed_at_every_step() {
   command -v strace >/dev/null || { skip "there is no strace (Debian package strace)"; return; }
-  (strace -q -o /dev/null -e inject=all:signal=KILL:when=1 true) 2>err
-  [ $? = 137 ] || { skip "strace cannot inject signals here: $(cat err)"; return; }
+  sh -c 'strace -q -o /dev/null -e inject=all:signal=KILL:when=1 true; echo $?' >out 2>err
+  [ "$(cat out)" = 137 ] || { skip "strace cannot inject signals here: $(cat err)"; return; }
   bundle short
   bundle box 'sh("exec sleep 100")'
   # A thousand steps for a release; fewer of them for every day.
@@ -523,9 +522,9 @@ test_killed_at_every_step() {
   stepped create $most $stride '' none create --bundle box "$PREFIX-box"
   stepped 'create, with the child' $most $stride -f none create --bundle box "$PREFIX-box"
   stepped run $most $stride '' none run --bundle short "$PREFIX-box"
-  stepped start $most $((stride > 1 ? 3 : 1)) '' created start "$PREFIX-box"
+  stepped start $most 1 '' created start "$PREFIX-box"
   stepped exec $most $((stride > 1 ? 6 : 1)) '' running exec "$PREFIX-box" true
-  stepped delete $most $((stride > 1 ? 3 : 1)) '' created delete --force "$PREFIX-box"
+  stepped delete $most $((stride > 1 ? 2 : 1)) '' created delete --force "$PREFIX-box"
 }
 
 test_killed_at_random_moments() {

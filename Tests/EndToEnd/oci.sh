@@ -569,7 +569,10 @@ test_seccomp_arguments() {
     runs "$1" "$each"'; seccomp("SCMP_ACT_ALLOW", rule("SCMP_ACT_ERRNO", "tkill", errnoRet=40, args=[{"index": 1, "value": '"$2"', "valueTwo": '"$3"', "op": "SCMP_CMP_'"$1"'"}]))'
     is "$1" "$(verdicts)" "$4"
   done
-  runs "default errno" 'seccomp("SCMP_ACT_ERRNO", defaultErrnoRet=1); sh("true")' "$([ "$STRICT" = 1 ] && echo 1 || echo 1)"
+  # A filter that refuses everything, the end of the process too.
+  bundle b 'seccomp("SCMP_ACT_ERRNO", defaultErrnoRet=1); sh("true")'
+  rt run --bundle b "$PREFIX-b"
+  within "exit code when everything is refused" $code 1 255
   # Two conditions on different arguments must both hold.
   runs "two arguments" 'p["args"] = ["sh", "-c", "inside call 200 999999 5; inside call 200 999998 5; inside call 200 999999 6"]
 seccomp("SCMP_ACT_ALLOW", rule("SCMP_ACT_ERRNO", "tkill", errnoRet=40, args=[{"index": 0, "value": 999999, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 5, "op": "SCMP_CMP_EQ"}]))'

@@ -71,7 +71,25 @@ enum Spawner {
       body(ends.child)
     }
     guard pid > 0 else { throw refusal(namespaces) }
-    return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
+    let child = ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
+    do throws(ContainerError) { try returnHome(namespaces.childrenFlags) } catch {
+      child.destroy()
+      throw error
+    }
+    return child
+  }
+
+  /// Takes back for the caller's later children and threads the PID and time namespaces of `flags` that it entered for the one child:
+  /// in others than its own it could start no thread and no hook (clone(2), EINVAL).
+  static func returnHome(_ flags: UInt64) throws(ContainerError) {
+    let flags = flags & (Linux.NamespaceType.pid.flag | Linux.NamespaceType.time.flag)
+    guard flags != 0 else { return }
+    let raw = ccontainer_pidfd_open(getpid())
+    guard raw >= 0 else { throw ContainerError("", SystemError("pidfd_open", "self", .current)) }
+    let own = FileDescriptor(owning: raw)
+    guard setns(own.rawValue, Int32(truncatingIfNeeded: flags)) == 0 else {
+      throw ContainerError("return to the runtime's namespaces", SystemError("setns", "", .current))
+    }
   }
 
   /// The intermediate process enters what must be entered first and clones the container's first process as its own

@@ -64,8 +64,10 @@ extension Engine {
       child.channel.send(.proceed)
       try child.awaitExecution()
       if request.detach { return .detached }
-      var foreground = Foreground(child, relay: request.terminal, timeout: nil)
-      return try foreground.run()
+      return try withExtendedLifetime(master) { () throws(ContainerError) in
+        var foreground = Foreground(child, relay: request.terminal, timeout: nil)
+        return try foreground.run()
+      }
     } catch {
       child.destroy()
       request.terminal?.finish()
@@ -104,7 +106,12 @@ private final class ContainerEntry {
         body(ends.child)
       }
       guard pid > 0 else { throw ContainerError("", SystemError("clone3", "", .current)) }
-      return ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
+      let child = ChildProcess(pid: pid, pidfd: FileDescriptor(owning: pidfd), channel: ends.parent)
+      do throws(ContainerError) { try Spawner.returnHome(flags) } catch {
+        child.destroy()
+        throw error
+      }
+      return child
     }
     var pidfd: Int32 = -1
     // unsafe: the descriptor's number is written before the call returns.

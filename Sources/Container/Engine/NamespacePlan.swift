@@ -100,6 +100,13 @@ struct NamespacePlan {
     return flags
   }
 
+  /// The PID and time namespaces that the direct parent of the first process gets for its children.
+  var childrenFlags: UInt64 {
+    joined.reduce(created & Linux.NamespaceType.time.flag) {
+      $1.type == .pid || $1.type == .time ? $0 | $1.type.flag : $0
+    }
+  }
+
   /// What the direct parent of the container's first process does before it clones: its own view changes for its children only.
   func prepareParent(hostProc: borrowing FileDescriptor) throws(ContainerError) {
     for handle in joined where handle.type == .pid || handle.type == .time { try handle.enter() }

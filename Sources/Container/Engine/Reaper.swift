@@ -12,10 +12,13 @@ enum Reaper {
   /// Goes on in the program's process; the caller's process stays here.
   static func fork() throws(ContainerError) {
     _ = ccontainer_block_signals()
-    // A session's leader that lets its terminal go is sent SIGHUP and SIGCONT (tty_ioctl(4)), which are not meant for the program.
-    for number in [SIGHUP, SIGCONT] { clinux_ignore_signal(number) }
     let hadTerminal = isatty(0) == 1 && ccontainer_release_terminal(0) == 0
-    for number in [SIGHUP, SIGCONT] { clinux_default_signal(number) }
+    // A session's leader that lets its terminal go is sent SIGHUP and SIGCONT (tty_ioctl(4)), which are not meant for the program.
+    // Blocked as they are they wait; to ignore them for a moment drops them (sigaction(2)).
+    for number in [SIGHUP, SIGCONT] {
+      clinux_ignore_signal(number)
+      clinux_default_signal(number)
+    }
     let pid = CLinux.fork()
     if pid == 0 {
       _ = setsid()
