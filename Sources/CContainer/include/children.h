@@ -172,6 +172,21 @@ CCONTAINER_INLINE int ccontainer_all_signals_descriptor(void) {
   return signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+// Replaces what the process was started with, arguments and variables, by `name` alone, for whoever reads /proc.
+static inline __attribute__((unused)) void ccontainer_forget_arguments(const char *name) {
+  // The kernel puts the strings of both side by side; the C library keeps pointers to the first of each.
+  char *start = program_invocation_name;
+  char *end = start + strlen(start) + 1;
+  for (char **variable = environ; variable && *variable; variable++) {
+    char *after = *variable + strlen(*variable) + 1;
+    if (*variable >= start && after > end) end = after;
+  }
+  size_t room = (size_t)(end - start);
+  memset(start, 0, room);
+  size_t length = strlen(name);
+  memcpy(start, name, length < room ? length : room - 1);
+  prctl(PR_SET_NAME, name, 0, 0, 0);
+}
 CCONTAINER_INLINE int ccontainer_set_dumpable(int on) { return prctl(PR_SET_DUMPABLE, on, 0, 0, 0); }
 CCONTAINER_INLINE int ccontainer_die_with_parent(int on) { return prctl(PR_SET_PDEATHSIG, on ? SIGKILL : 0, 0, 0, 0); }
 CCONTAINER_INLINE int ccontainer_set_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }

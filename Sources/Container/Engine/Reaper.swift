@@ -6,6 +6,9 @@ import System
 /// else ends, and ends as the program ends. Process 1 of a namespace takes no signal that it has no handler for, so a program
 /// in that place would not end by SIGTERM as it does anywhere else.
 enum Reaper {
+  /// What the container's process list calls it.
+  private static let name = "vmrun-init"
+
   /// Goes on in the program's process; the caller's process stays here.
   static func fork() throws(ContainerError) {
     _ = ccontainer_block_signals()
@@ -16,7 +19,6 @@ enum Reaper {
       clinux_ignore_signal(number)
       clinux_default_signal(number)
     }
-    // Not clone3(2), which docker's filter makes fail as if it did not exist.
     let pid = CLinux.fork()
     if pid == 0 {
       _ = setsid()
@@ -25,6 +27,8 @@ enum Reaper {
       return
     }
     guard pid > 0 else { throw ContainerError("start the program", SystemError("fork", "", .current)) }
+    // Everybody in the container can read what process 1 was started with: that is the host's affair.
+    unsafe ccontainer_forget_arguments(name)
     // Nothing stays open here, or the other side of a pipe would wait for this process too.
     _ = ccontainer_close_range(0, UInt32.max)
     while true {
