@@ -233,6 +233,7 @@ struct SplitMix: RandomNumberGenerator {
             let call = Call(number: number, architecture: architecture, arguments: values)
             let (a, b) = (interpret(long, call), interpret(short, call))
             if a != b || a == nil {
+
               Issue.record("round \(round) \(call): \(String(describing: b)) instead of \(String(describing: a))")
               return
             }
@@ -260,7 +261,8 @@ struct SplitMix: RandomNumberGenerator {
       }
     }
     names.append("no_such_call")
-    for _ in 0..<Int.random(in: 1...12, using: &generator) {
+    var actionOf: [String: Int] = [:]
+    for index in 0..<Int.random(in: 1...12, using: &generator) {
       let some = (0..<Int.random(in: 1...40, using: &generator)).map { _ in names.random(&generator) }
       var rule = Seccomp.Rule(names: some, action: actions.random(&generator))
       if rule.action == .errno || rule.action == .trace { rule.errno = UInt32.random(in: 0...400, using: &generator) }
@@ -272,9 +274,30 @@ struct SplitMix: RandomNumberGenerator {
             valueTwo: [0, value].random(&generator),
             comparison: comparisons.random(&generator)))
       }
+      // A call has rules of one action here: what contradictions mean is libseccomp's to say, which refuses most.
+      rule.names = rule.names.filter { actionOf[$0] == nil }
+      for name in rule.names { actionOf[name] = index }
+      if rule.names.isEmpty { continue }
       profile.syscalls.append(rule)
     }
     return profile
+  }
+
+  @Test func contradictionsAreRefusedAndRepetitionsAreNot() throws {
+    var profile = Seccomp(defaultAction: .errno)
+    profile.architectures = ["SCMP_ARCH_X86"]
+    var first = Seccomp.Rule(names: ["read", "shmat"], action: .allow)
+    first.args = [.init(index: 0, value: 5, comparison: .equal)]
+    profile.syscalls = [first, first]
+    let once = try SeccompCompiler.compile(profile)
+    profile.syscalls = [first]
+    #expect(try SeccompCompiler.compile(profile) == once)
+    var second = first
+    second.action = .trap
+    profile.syscalls = [first, second]
+    let error = #expect(throws: ContainerError.self) { try SeccompCompiler.compile(profile) }
+    #expect(error?.kind == .invalid)
+    #expect(error?.description.hasPrefix("linux.seccomp.syscalls[1].read: contradicts an earlier rule") == true)
   }
 
   static func whole(_ program: [BPFInstruction]) -> FilterOptimizer.Source {

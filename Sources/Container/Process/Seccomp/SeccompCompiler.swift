@@ -158,8 +158,12 @@ enum SeccompCompiler {
         unsafe seccomp_rule_add_array(
           context.raw, action, number, UInt32(size), $0.baseAddress?.advanced(by: group * size))
       }
-      // The same rule twice changes nothing.
-      guard result == 0 || result == -EEXIST else { throw failure(field, result) }
+      // The same rule twice is taken; a rule left out would be none of the profile's.
+      if result == -EEXIST {
+        throw ContainerError(
+          .invalid, "\(field): contradicts an earlier rule for the same call, which has another action")
+      }
+      guard result == 0 else { throw failure(field, result) }
     }
   }
 
