@@ -45,6 +45,12 @@ public struct BridgeNetwork: Sendable {
   public struct Neighbour: Equatable, Sendable {
     public let name: String
     public let address: IPv4Address
+
+    /// `name` at `address`.
+    public init(name: String, address: IPv4Address) {
+      self.name = name
+      self.address = address
+    }
   }
 
   /// Makes a network namespace that is connected under `name` (1 to 200 bytes; what its neighbours call it). The bridge is made

@@ -77,7 +77,7 @@ import Testing
   }
 
   @Test func execFromOptions() throws {
-    var base = Process()
+    var base = OCI.Process()
     (base.args, base.env, base.cwd) = ([Array("sh".utf8)], ["PATH=/bin", "A=0"].map { Array($0.utf8) }, "/base")
     (base.terminal, base.user.uid, base.user.gid) = (true, 1, 2)
     let process = try OCIExecProcess.make(
@@ -103,7 +103,7 @@ import Testing
   ])
   func execRefusals(options: [String]) throws {
     let words = try words(["exec"] + options)
-    #expect(throws: ContainerError.self) { try OCIExecProcess.make(words) { Process() } }
+    #expect(throws: ContainerError.self) { try OCIExecProcess.make(words) { OCI.Process() } }
   }
 
   @Test func processRecords() throws {

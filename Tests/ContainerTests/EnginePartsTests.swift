@@ -19,9 +19,10 @@ import Testing
     #expect(Timestamp.text(seconds: Int64(seconds), nanoseconds: 7) == expected)
   }
 
+  // From the Gregorian calendar on: before it, the system has the Julian one.
   @Test func agreesWithTheSystemsCalendar() throws {
     let format = ISO8601DateFormatter()
-    for day in stride(from: -200_000, to: 200_000, by: 13) {
+    for day in stride(from: -140_000, to: 200_000, by: 13) {
       let seconds = day * 86400 + 12_345
       let ours = Timestamp.text(seconds: Int64(seconds), nanoseconds: 0)
       #expect(

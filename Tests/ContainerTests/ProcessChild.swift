@@ -45,7 +45,7 @@ func inChild(_ body: () throws -> String) -> ChildOutcome {
 }
 
 /// A folder that is removed with what is in it.
-final class Scratch {
+final class ProcessScratch {
   let path: String
 
   init() {

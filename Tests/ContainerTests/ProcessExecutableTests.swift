@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func messagesAreThoseThatEnginesLookFor() {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     var result = failure(["no-such-program"])
     #expect(result.kind == .commandNotFound)
     #expect(result.text == "exec: \"no-such-program\": executable file not found in $PATH")
@@ -65,7 +65,7 @@ import Testing
   }
 
   @Test func formatErrorsAreExplained() {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let script = scratch.file("script", "echo hello\n", mode: 0o755)
     var result = failure([script])
     #expect(result.kind == .commandNotExecutable)
@@ -81,7 +81,7 @@ import Testing
   }
 
   @Test func pathIsSearchedInOrder() {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     for (folder, mode) in [("a", UInt32(0o644)), ("b", 0o755), ("c", 0o755)] {
       mkdir("\(scratch.path)/\(folder)", 0o755)
       _ = scratch.file("\(folder)/tool", "#!/bin/sh\necho from \(folder)\n", mode: mode)

@@ -155,7 +155,7 @@ import Testing
   }
 
   @Test func onlyPreservedDescriptorsReachTheProgram() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let place = scratch.file("data", "content")
     // The leaked ones are those that an engine left open; the listing's own descriptor is among what it shows.
     let outcome = Self.run(Self.shell("ls /proc/self/fd | tr '\\n' ' '; cat <&3"), preserved: 1) {
@@ -179,7 +179,7 @@ import Testing
   }
 
   @Test func workingDirectoryIsMadeAndMustLieInside() {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     var process = Self.shell("pwd; stat -c %a .")
     process.cwd = "\(scratch.path)//new/deep/"
     process.user.umask = 0o077
@@ -190,7 +190,7 @@ import Testing
 
   /// CVE-2024-21626: a descriptor of the host's that is reached through the container's /proc.
   @Test func workingDirectoryOutsideTheRootIsRefused() {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     mkdir("\(scratch.path)/proc", 0o755)
     symlink("/proc/self/fd/9", "\(scratch.path)/link")
     let inside = { () -> Void in

@@ -44,14 +44,14 @@ import Testing
     return (running, ended, try Data(contentsOf: URL(fileURLWithPath: original)) != before)
   }
 
-  private func copyOfSleep(_ scratch: Scratch) throws -> String {
+  private func copyOfSleep(_ scratch: ProcessScratch) throws -> String {
     let path = "\(scratch.path)/program"
     try FileManager.default.copyItem(atPath: "/bin/sleep", toPath: path)
     return path
   }
 
   @Test func anUnprotectedProgramIsOverwritten() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let path = try copyOfSleep(scratch)
     #expect(try SelfProtection.state(of: path) == .unprotected)
     let file = open(path, O_PATH | O_CLOEXEC)
@@ -62,7 +62,7 @@ import Testing
   }
 
   @Test func aReadOnlyMountCannotBeWrittenThrough() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let path = try copyOfSleep(scratch)
     let file = try SelfProtection.protectedFile(of: path)
     #expect(try SelfProtection.state(of: "/proc/self/fd/\(file.rawValue)") == .readOnlyMount)
@@ -73,7 +73,7 @@ import Testing
   }
 
   @Test func aSealedCopyCannotBeWritten() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let path = try copyOfSleep(scratch)
     let file = try SelfProtection.sealedCopy(of: path)
     #expect(try SelfProtection.state(of: "/proc/self/fd/\(file.rawValue)") == .sealedCopy)
@@ -82,7 +82,7 @@ import Testing
   }
 
   @Test func anUnprivilegedUserCannotWriteToRootsFile() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let path = try copyOfSleep(scratch)
     chmod(scratch.path, 0o755)
     for (mode, expected) in [(UInt32(0o755), "notWritable"), (0o757, "unprotected")] {

@@ -7,7 +7,7 @@ import Testing
 @testable import Container
 
 @Suite struct SeccompCacheTests {
-  private func entry(_ scratch: Scratch) throws -> String {
+  private func entry(_ scratch: ProcessScratch) throws -> String {
     let folder = "\(scratch.path)/~seccomp"
     let names = try FileManager.default.contentsOfDirectory(atPath: folder)
     try #require(names.count == 1)
@@ -15,7 +15,7 @@ import Testing
   }
 
   @Test func aKeptFilterIsTheCompiledOne() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let profile = SeccompFilterTests.docker
     let compiled = try SeccompCompiler.compile(profile)
     #expect(SeccompCache(in: scratch.path).find(SeccompKey(profile)) == nil)
@@ -54,7 +54,7 @@ import Testing
   }
 
   @Test func nothingForeignOrBrokenIsTrusted() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let profile = SeccompFilterTests.docker
     let key = SeccompKey(profile)
     let compiled = try SeccompProgram.compiled(profile, cache: scratch.path)
@@ -103,7 +103,7 @@ import Testing
   }
 
   @Test func theFolderStaysSmall() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     for number in 0..<150 {
       var profile = Seccomp(defaultAction: .allow)
       profile.syscalls = [Seccomp.Rule(names: ["getppid"], action: .errno)]

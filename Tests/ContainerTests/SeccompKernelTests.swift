@@ -132,7 +132,7 @@ import Testing
 
   /// The listener goes from the child over the parent to an agent, which answers for the child.
   @Test func anAgentAnswersForTheProcess() throws {
-    let scratch = Scratch()
+    let scratch = ProcessScratch()
     let path = "\(scratch.path)/agent"
     let agent = ccontainer_local_socket(path, Int32(SOCK_STREAM.rawValue), 1)
     try #require(agent >= 0)

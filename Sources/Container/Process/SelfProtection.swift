@@ -103,12 +103,4 @@ public enum SelfProtection {
 
   /// MFD_EXEC of memfd_create(2), which the C library's headers are too old for.
   private static let executableMemory: UInt32 = 0x10
-
-  /// Makes the calling process one that a container's processes can neither trace nor look into, though they see it: for the
-  /// time in which it is in their namespaces and still vmrun. Execution of the program ends it.
-  public static func hide() throws(ContainerError) {
-    guard ccontainer_prctl(PR_SET_DUMPABLE, 0, 0) == 0 else {
-      throw ContainerError("self-protection", SystemError("prctl", "PR_SET_DUMPABLE", .current))
-    }
-  }
 }

@@ -12,11 +12,20 @@ struct FilterOptimizer {
     let node: FilterGraph.Index
   }
 
-  private let source: [BPFInstruction]
+  private let sources: [Source]
   private let stubs: [Stub]
+  /// The program that is looked through.
+  private var source: [BPFInstruction] = []
   private var graph = FilterGraph()
   /// Nodes by their instruction in `source`, within one system call.
   private var known: [Int: FilterGraph.Index] = [:]
+
+  /// What decides about the numbers from `first` on of an architecture.
+  struct Source {
+    let program: [BPFInstruction]
+    let architecture: UInt32
+    let first: UInt32
+  }
 
   /// Numbers from `first` to `last` of an architecture get `action`, whatever the filter says.
   struct Stub: Equatable {
@@ -29,23 +38,24 @@ struct FilterOptimizer {
   /// AUDIT_ARCH_ of system calls that this kernel can report.
   private static let architectures = [ccontainer_audit_x86_64, ccontainer_audit_i386]
 
-  private init(_ source: [BPFInstruction], _ stubs: [Stub]) {
-    self.source = source
+  private init(_ sources: [Source], _ stubs: [Stub]) {
+    self.sources = sources
     self.stubs = stubs
   }
 
-  /// A program that decides as `source` does where no stub applies; nil when `source` is not of the form that libseccomp writes.
-  static func optimize(_ source: [BPFInstruction], stubs: [Stub]) -> [BPFInstruction]? {
-    var optimizer = FilterOptimizer(source, stubs)
+  /// A program that decides as `sources` do where no stub applies: the last one whose numbers they are, or the first one.
+  /// - Returns: nil when a source is not of the form that libseccomp writes.
+  static func optimize(_ sources: [Source], stubs: [Stub]) -> [BPFInstruction]? {
+    var optimizer = FilterOptimizer(sources, stubs)
     return optimizer.run()
   }
 
   private mutating func run() -> [BPFInstruction]? {
-    guard let bounds = bounds() else { return nil }
+    guard !sources.isEmpty else { return nil }
     // An architecture that no comparison names stands for all the others.
     guard var root = remainder(0, architecture: 0) else { return nil }
     for architecture in Self.architectures.reversed() {
-      guard let runs = runs(architecture, bounds) else { return nil }
+      guard let bounds = bounds(architecture), let runs = runs(architecture, bounds) else { return nil }
       let tree = tree(runs, 0, runs.count)
       let number = graph.add(.init(code: BPFInstruction.load, k: BPFInstruction.numberOffset, ifTrue: tree))
       root = graph.add(.init(code: BPFInstruction.jumpEqual, k: architecture, ifTrue: number, ifFalse: root))
@@ -55,19 +65,22 @@ struct FilterOptimizer {
   }
 
   /// The numbers at which the filter's answer can change; nil when it does more with numbers than compare them.
-  private func bounds() -> [UInt32]? {
+  private func bounds(_ architecture: UInt32) -> [UInt32]? {
     var bounds: Set<UInt32> = [0]
-    for instruction in source {
-      switch instruction.code {
-      case BPFInstruction.jumpEqual, BPFInstruction.jumpGreater, BPFInstruction.jumpGreaterOrEqual:
-        bounds.insert(instruction.k)
-        if instruction.k < .max { bounds.insert(instruction.k + 1) }
-      case BPFInstruction.load, BPFInstruction.and, BPFInstruction.jump, BPFInstruction.jumpSet, BPFInstruction.give:
-        break
-      default: return nil
+    for (index, source) in sources.enumerated() where index == 0 || source.architecture == architecture {
+      bounds.insert(source.first)
+      for instruction in source.program {
+        switch instruction.code {
+        case BPFInstruction.jumpEqual, BPFInstruction.jumpGreater, BPFInstruction.jumpGreaterOrEqual:
+          bounds.insert(instruction.k)
+          if instruction.k < .max { bounds.insert(instruction.k + 1) }
+        case BPFInstruction.load, BPFInstruction.and, BPFInstruction.jump, BPFInstruction.jumpSet, BPFInstruction.give:
+          break
+        default: return nil
+        }
       }
     }
-    for stub in stubs {
+    for stub in stubs where stub.architecture == architecture {
       bounds.insert(stub.first)
       if stub.last < .max { bounds.insert(stub.last + 1) }
     }
@@ -109,6 +122,7 @@ struct FilterOptimizer {
   /// What remains to be decided about one system call: only loads of its arguments and what depends on them.
   private mutating func remainder(_ number: UInt32, architecture: UInt32) -> FilterGraph.Index? {
     known = [:]
+    source = (sources.last { $0.architecture == architecture && $0.first <= number } ?? sources[0]).program
     return walk(0, accumulator: 0, number, architecture)
   }
 

@@ -26,22 +26,73 @@ enum SeccompCompiler {
   /// The program of `profile`.
   /// - Throws: `.invalid` or `.notSupported`, naming the field.
   static func compile(_ profile: Seccomp) throws(ContainerError) -> SeccompProgram {
-    let code = try librarysProgram(profile)
-    var short = FilterOptimizer.optimize(BPFInstruction.decode(code), stubs: unknownCalls(profile))
+    var sources: [FilterOptimizer.Source] = []
+    var stubs: [FilterOptimizer.Stub] = []
+    // Each by itself: libseccomp takes several times as long for all together.
+    for calls in used(profile) {
+      let program = BPFInstruction.decode(try librarysProgram(profile, [calls.token]))
+      sources.append(.init(program: program, architecture: calls.architecture, first: calls.first))
+      if let stub = unknownCalls(profile, calls) { stubs.append(stub) }
+    }
+    var code: [UInt8] = []
     // A search has more instructions than a list where neighbours differ, though fewer are run.
-    if let program = short, program.count > instructionLimit { short = nil }
+    if let program = FilterOptimizer.optimize(sources, stubs: stubs), program.count <= instructionLimit {
+      code = BPFInstruction.encode(program)
+    } else {
+      code = try librarysProgram(profile, used(profile).map { $0.token })
+    }
     return SeccompProgram(
-      code: short.map(BPFInstruction.encode) ?? code, flags: try flags(profile),
-      notifies: profile.syscalls.contains { $0.action == .notify })
+      code: code, flags: try flags(profile), notifies: profile.syscalls.contains { $0.action == .notify })
   }
 
-  /// What libseccomp makes of `profile`.
-  static func librarysProgram(_ profile: Seccomp) throws(ContainerError) -> [UInt8] {
+  /// The system calls of one of libseccomp's architectures.
+  struct Calls {
+    let name: String
+    let token: UInt32
+    /// AUDIT_ARCH_, as the kernel reports it.
+    let architecture: UInt32
+    /// Their numbers.
+    let first: UInt32
+    let last: UInt32
+  }
+
+  /// What this kernel can report; the native calls come first. x32's have numbers of their own in x86-64's architecture.
+  private static let all = [
+    Calls(
+      name: "SCMP_ARCH_X86_64", token: ccontainer_arch_x86_64, architecture: ccontainer_audit_x86_64, first: 0,
+      last: 0x3FFF_FFFF),
+    Calls(
+      name: "SCMP_ARCH_X86", token: ccontainer_arch_x86, architecture: ccontainer_audit_i386, first: 0, last: .max),
+    Calls(
+      name: "SCMP_ARCH_X32", token: ccontainer_arch_x32, architecture: ccontainer_audit_x86_64, first: 0x4000_0000,
+      last: .max),
+  ]
+
+  /// Those that `profile` is about: the native ones always. The names of other machines' architectures mean nothing here, since no
+  /// system call can carry them.
+  static func used(_ profile: Seccomp) -> [Calls] {
+    var used = [all[0]]
+    for calls in all.dropFirst() where profile.architectures.contains(calls.name) { used.append(calls) }
+    return used
+  }
+
+  /// What libseccomp makes of `profile` for the architectures `tokens`.
+  static func librarysProgram(_ profile: Seccomp, _ tokens: [UInt32]) throws(ContainerError) -> [UInt8] {
     let defaultAction = action(profile.defaultAction, profile.defaultErrno)
     let context = try Context(defaultAction)
-    try addArchitectures(profile, context)
+    for token in tokens where token != all[0].token {
+      // unsafe: the context is alive.
+      let result = unsafe seccomp_arch_add(context.raw, token)
+      guard result == 0 else { throw failure("linux.seccomp.architectures", result) }
+    }
+    // unsafe: as above. A fresh context has the native architecture.
+    if !tokens.contains(all[0].token), case let result = unsafe seccomp_arch_remove(context.raw, all[0].token),
+      result != 0
+    {
+      throw failure("linux.seccomp.architectures", result)
+    }
     // As a search instead of a list, through which the optimizer goes for every number. A library that cannot do it writes a list.
-    // unsafe: the context is alive.
+    // unsafe: as above.
     _ = unsafe seccomp_attr_set(context.raw, SCMP_FLTATR_CTL_OPTIMIZE, 2)
     for (index, rule) in profile.syscalls.enumerated() {
       let value = action(rule.action, rule.errno)
@@ -54,32 +105,20 @@ enum SeccompCompiler {
 
   /// ENOSYS for system calls above the highest one that the profile names. They are newer than the profile, and programs try
   /// another way only when the kernel seems not to know them; runc answers so too.
-  static func unknownCalls(_ profile: Seccomp) -> [FilterOptimizer.Stub] {
+  private static func unknownCalls(_ profile: Seccomp, _ calls: Calls) -> FilterOptimizer.Stub? {
     let unknown = ccontainer_act_errno(UInt32(ENOSYS))
-    if profile.defaultAction == .allow || profile.defaultAction == .log { return [] }
-    if action(profile.defaultAction, profile.defaultErrno) == unknown { return [] }
-    // x32's calls have numbers of their own in x86-64's architecture.
-    let ranges: [(token: UInt32, name: String?, architecture: UInt32, end: UInt32)] = [
-      (ccontainer_arch_x86_64, nil, ccontainer_audit_x86_64, 0x3FFF_FFFF),
-      (ccontainer_arch_x32, "SCMP_ARCH_X32", ccontainer_audit_x86_64, .max),
-      (ccontainer_arch_x86, "SCMP_ARCH_X86", ccontainer_audit_i386, .max),
-    ]
-    var stubs: [FilterOptimizer.Stub] = []
-    for range in ranges {
-      if let name = range.name, !profile.architectures.contains(name) { continue }
-      var highest: Int32 = -1
-      for rule in profile.syscalls {
-        for name in rule.names {
-          // unsafe: the name is terminated for the call.
-          highest = max(highest, unsafe seccomp_syscall_resolve_name_arch(range.token, name))
-        }
+    if profile.defaultAction == .allow || profile.defaultAction == .log { return nil }
+    if action(profile.defaultAction, profile.defaultErrno) == unknown { return nil }
+    var highest: Int32 = -1
+    for rule in profile.syscalls {
+      for name in rule.names {
+        // unsafe: the name is terminated for the call.
+        highest = max(highest, unsafe seccomp_syscall_resolve_name_arch(calls.token, name))
       }
-      guard highest >= 0 else { continue }
-      stubs.append(
-        FilterOptimizer.Stub(
-          architecture: range.architecture, first: UInt32(highest) + 1, last: range.end, action: unknown))
     }
-    return stubs
+    guard highest >= 0, UInt32(highest) < calls.last else { return nil }
+    return FilterOptimizer.Stub(
+      architecture: calls.architecture, first: UInt32(highest) + 1, last: calls.last, action: unknown)
   }
 
   /// The number of an action as seccomp(2) returns it.
@@ -93,20 +132,6 @@ enum SeccompCompiler {
     case .trace: return ccontainer_act_trace(errno ?? UInt32(EPERM))
     case .log: return UInt32(SECCOMP_RET_LOG)
     case .notify: return UInt32(SECCOMP_RET_USER_NOTIF)
-    }
-  }
-
-  /// What this kernel can report as a system call's architecture. The native one is always there.
-  private static let architectures: [(name: String, token: UInt32)] = [
-    ("SCMP_ARCH_X86", ccontainer_arch_x86), ("SCMP_ARCH_X32", ccontainer_arch_x32),
-  ]
-
-  private static func addArchitectures(_ profile: Seccomp, _ context: borrowing Context) throws(ContainerError) {
-    // The names of other machines' architectures are valid and mean nothing here: no system call can carry them.
-    for (name, token) in architectures where profile.architectures.contains(name) {
-      // unsafe: the context is alive.
-      let result = unsafe seccomp_arch_add(context.raw, token)
-      guard result == 0 || result == -EEXIST else { throw failure("linux.seccomp.architectures: \(name)", result) }
     }
   }
 
@@ -133,8 +158,12 @@ enum SeccompCompiler {
         unsafe seccomp_rule_add_array(
           context.raw, action, number, UInt32(size), $0.baseAddress?.advanced(by: group * size))
       }
-      // The same rule twice changes nothing.
-      guard result == 0 || result == -EEXIST else { throw failure(field, result) }
+      // The same rule twice is taken; a rule left out would be none of the profile's.
+      if result == -EEXIST {
+        throw ContainerError(
+          .invalid, "\(field): contradicts an earlier rule for the same call, which has another action")
+      }
+      guard result == 0 else { throw failure(field, result) }
     }
   }
 
