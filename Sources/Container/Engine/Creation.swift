@@ -62,7 +62,7 @@ final class Creation {
       options.clock?.stamp(.cgroup)
       let plan = InitPlan(
         spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, hostProc: hostProc,
-        gate: gate ? try Self.gate(folder) : nil, consoleSocket: console, status: ContainerStatus(record, .creating),
+        gate: gate ? try Self.gate(folder) : nil, stateFolder: folder.folder.rawValue, consoleSocket: console, status: ContainerStatus(record, .creating),
         options: InitOptions(
           noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
           parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty

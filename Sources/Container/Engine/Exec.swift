@@ -60,7 +60,10 @@ extension Engine {
         child.channel.send(.proceed)
       }
       if let path = request.pidFile { try PIDFile.write(child.pid, to: path) }
-      if let master, let relay = request.terminal { try relay.start(master: master.descriptor.rawValue) }
+      if let master, let relay = request.terminal {
+        try relay.start(master: master.descriptor.rawValue)
+        relay.resize()
+      }
       child.channel.send(.proceed)
       try child.awaitExecution()
       if request.detach { return .detached }

@@ -108,7 +108,7 @@ struct OCIRuntime {
     }
     let bundle = try OCIInput.absolute(try checked { () throws(UsageError) in try words.path("--bundle") } ?? ".")
     let path = "\(bundle)/config.json"
-    let bytes = try OCIInput.read(path)
+    let bytes = try OCIInput.configuration(path)
     let spec = try OCIInput.decode(path, bytes) { (json) throws(SpecError) in try Spec(decoding: json) }
     guard spec.process != nil else {
       throw ContainerError(.invalid, "\(path): process: missing, but vmrun needs to know what to run")
