@@ -76,7 +76,7 @@ enum ContainerInit {
     _ = close(plan.stateFolder)
     // Should the parent be killed now, this process must not be left over: until "ready" nobody knows it.
     _ = ccontainer_die_with_parent(1)
-    _ = ccontainer_set_dumpable(0)
+    hide(plan.namespaces)
     if plan.namespaces.creates(.user) && !plan.namespaces.needsIntermediate {
       try enterNewUserNamespace(channel, pid: 0)
     }
@@ -145,7 +145,7 @@ enum ContainerInit {
     // Changing the credentials has cleared it.
     if plan.options.diesWithParent { _ = ccontainer_die_with_parent(1) }
     // Before the filter: what process 1 does is not what the profile was written for.
-    if plan.options.hasReaper { try Reaper.fork() }
+    if plan.options.hasReaper { try Reaper.fork(clock) }
     if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     clock?.stamp(.seccomp)
     try plan.process.execute()
@@ -159,6 +159,12 @@ enum ContainerInit {
       let connection = Channel(owning: FileDescriptor(owning: raw))
       if case .proceed? = try connection.receive()?.message { return connection }
     }
+  }
+
+  /// Keeps processes of a namespace that is entered from looking into this one. A parent without privileges could not map the IDs of
+  /// a process that is hidden (proc_pid(5)): with a user namespace of its own it is hidden once it has become that one's root.
+  static func hide(_ namespaces: NamespacePlan) {
+    if geteuid() == 0 || !namespaces.creates(.user) { _ = ccontainer_set_dumpable(0) }
   }
 
   /// Waits until the parent has mapped this process's IDs, and becomes the namespace's root.

@@ -86,7 +86,7 @@ public struct Engine {
       container.folder.unlock()
       try poststart(container.folder, container.record)
       if !options.detach {
-        var foreground = Foreground(container.child, relay: options.terminal, timeout: options.timeout)
+        var foreground = Foreground(container.child, relay: options.terminal, timeout: options.timeout, patience: options.patience)
         outcome = try foreground.run()
         options.clock?.stamp(.exit)
       }

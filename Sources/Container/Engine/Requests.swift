@@ -35,6 +35,8 @@ public struct RunOptions {
   public var keep = false
   /// Do not adopt the processes that lose their parent.
   public var noSubreaper = false
+  /// How many SIGINTs to vmrun kill the container whatever its process does; nil for no number.
+  public var patience: Int?
   /// Nanoseconds after which the container is killed; nil for never.
   public var timeout: UInt64?
   /// Whether the container ends when vmrun is killed.
