@@ -71,9 +71,11 @@ enum ContainerInit {
     clock?.stamp(.clone)
     // Should the parent be killed now, this process must not be left over: until "ready" nobody knows it.
     _ = ccontainer_die_with_parent(1)
-    _ = ccontainer_set_dumpable(0)
     if plan.namespaces.creates(.user) && !plan.namespaces.needsIntermediate {
+      // Dumpable until its mappings are written: a parent without root may write to the files of such a process alone.
       try enterNewUserNamespace(channel, pid: 0)
+    } else {
+      _ = ccontainer_set_dumpable(0)
     }
     _ = setsid()
     try plan.process.applyInitialAffinity()
