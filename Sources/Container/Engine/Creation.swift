@@ -43,6 +43,8 @@ final class Creation {
       process: spec.process ?? Process(), linux: spec.linux, newKeyring: !request.noNewKeyring,
       preservedDescriptors: request.preservedDescriptors, cache: root.path,
       inUserNamespace: namespaces.hasUserNamespace)
+    for warning in process.warnings { request.onWarning?(warning) }
+    if let reason = placement.reason { request.onWarning?(reason) }
     let console = try connect(request.consoleSocket)
 
     let folder = try root.create(request.id)
