@@ -16,6 +16,8 @@ final class InitPlan {
   let hostProc: FileDescriptor
   /// Listens until `start` says so; nil when the parent itself does.
   let gate: SharedFile?
+  /// The state folder, whose lock must not outlive the parent here.
+  let stateFolder: Int32
   /// Connected to `--console-socket`.
   let consoleSocket: SharedFile?
   /// What the hooks read. Their PID is filled in by whoever runs them.
@@ -24,7 +26,8 @@ final class InitPlan {
 
   init(
     spec: Spec, namespaces: NamespacePlan, rootfs: consuming RootfsPlan, cgroup: consuming Cgroup,
-    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?, consoleSocket: SharedFile?,
+    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?,
+    stateFolder: Int32, consoleSocket: SharedFile?,
     status: ContainerStatus,
     options: InitOptions
   ) {
@@ -35,6 +38,7 @@ final class InitPlan {
     self.process = process
     self.hostProc = hostProc
     self.gate = gate
+    self.stateFolder = stateFolder
     self.consoleSocket = consoleSocket
     self.status = status
     self.options = options
@@ -69,6 +73,7 @@ enum ContainerInit {
     _ plan: InitPlan, _ channel: Channel, _ clock: SetupClock?
   ) throws(ContainerError) -> Never {
     clock?.stamp(.clone)
+    _ = close(plan.stateFolder)
     // Should the parent be killed now, this process must not be left over: until "ready" nobody knows it.
     _ = ccontainer_die_with_parent(1)
     hide(plan.namespaces)

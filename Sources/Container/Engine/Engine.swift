@@ -77,6 +77,7 @@ public struct Engine {
     do throws(ContainerError) {
       if let master = container.terminal, let relay = options.terminal {
         try relay.start(master: master.descriptor.rawValue)
+        relay.resize()
       }
       options.clock?.stamp(.ready)
       container.child.channel.send(.proceed)

@@ -17,6 +17,8 @@ public struct CreateRequest {
   public var preservedDescriptors: Int32 = 0
   public var noPivot = false
   public var noNewKeyring = false
+  /// Is told of what the configuration asks for and cannot have, where that is no error.
+  public var onWarning: ((String) -> Void)?
   /// Whether its network namespace is a connection of `BridgeNetwork`: whoever deletes the container removes the bridge with the last.
   public var usesBridge = false
 
@@ -63,6 +65,8 @@ public struct ExecRequest {
   /// A cgroup below the container's; nil for the container's own.
   public var cgroup: String?
   public var terminal: (any TerminalRelay)?
+  /// Is told of what the process asks for and cannot have, where that is no error.
+  public var onWarning: ((String) -> Void)?
 
   public init(process: Process) { self.process = process }
 }
