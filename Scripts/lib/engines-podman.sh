@@ -156,7 +156,7 @@ podman_limits() {
 
 podman_oom() {
   need_controller memory
-  pbox oom -m 24m --memory-swap 24m box sh -c 'dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 0.5; exit 9'
+  pbox oom -m 24m --memory-swap 24m box sh -c 'sleep 0.5; dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 0.5; exit 9'
   expect 0 podman wait oom
   matches "$out" '^(9|137)$'
 }
