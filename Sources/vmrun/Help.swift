@@ -53,8 +53,8 @@ enum Help {
       --net MODE            none: an own lo and nothing else; host: the host's network; bridge: an eth0 on bridge vmrun0,
                             where containers and host reach each other (needs root). Nothing is forwarded between the
                             bridge and other networks: vmrun sets up no address translation and no forwarding.
-                            /etc/hosts names the container, those that were there before it, and the host as
-                            host.vmrun                                                      [none]
+                            With bridge, /etc/hosts names the container, those that were there before it, and the host
+                            as host.vmrun; with host, hosts and resolv.conf are the host's  [none]
       --read-only           the root cannot be written to
       --keep-changes DIR    keeps what changes in DIR, a new or empty directory, in place of memory: the upper layer of an
                             overlay. What was removed is a character device 0/0 of that name, a directory that replaces

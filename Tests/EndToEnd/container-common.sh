@@ -1,4 +1,5 @@
 # What the groups container, oci and hostile share; sourced by container-main.sh (bash).
+# shellcheck disable=SC2034,SC2120,SC2154
 
 # The caller sets RT (the runtime under test), STRICT (1 when that is vmrun), INSIDE, PYTHON, HERE, and what harness.sh wants.
 STATE=$WORK/state

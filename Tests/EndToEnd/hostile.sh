@@ -1,5 +1,6 @@
 # What an OCI runtime must refuse in words, and what it must survive.
-# shellcheck disable=SC2016
+# Sourced: the harness reads and sets what looks unused here.
+# shellcheck disable=SC2016,SC2034,SC2154
 
 : >"$TABLE"
 printf '| Input | What it printed | Exit code |\n|---|---|---|\n' >>"$TABLE"
@@ -78,11 +79,11 @@ refuses_verb() {
     set -- "$@" "${word//@/$PREFIX-box}"
   done
   rt "$@"
-  last=$code
+  ended_by=$code
   cp err kept
   is "the container's status has not changed" "$(status box)" "$was"
   [ "$was" = gone ] || rt delete --force "$PREFIX-box"
-  code=$last
+  code=$ended_by
   cp kept err
   judge "$shown" "$words"
 }
@@ -222,14 +223,14 @@ refuses_name id_long '2,000 characters' 'ID|long' "$(head -c 2000 /dev/zero | tr
 
 absent='not exist|no such|unknown|not found|no container'
 for verb in state start kill delete exec ps pause resume update events; do
-  before=() after=()
+  first=() last=()
   case $verb in
-    exec) after=(true) ;;
-    events) before=(--stats) ;;
-    update) before=(--memory 67108864) ;;
+    exec) last=(true) ;;
+    events) first=(--stats) ;;
+    update) first=(--memory 67108864) ;;
   esac
-  refuses_verb "unknown_$verb" "\`$verb\` of an ID that is not there" "$absent" - $verb "${before[@]}" nobody "${after[@]}"
-  refuses_verb "outside_$verb" "\`$verb ../state/box\`" '\.\./' created $verb "${before[@]}" "../state/@" "${after[@]}"
+  refuses_verb "unknown_$verb" "\`$verb\` of an ID that is not there" "$absent" - $verb "${first[@]}" nobody "${last[@]}"
+  refuses_verb "outside_$verb" "\`$verb ../state/box\`" '\.\./' created $verb "${first[@]}" "../state/@" "${last[@]}"
 done
 refuses_verb create_twice 'create of an ID that is taken' 'exists|taken|in use|already' running create --bundle box @
 refuses_verb start_twice 'start of a running one' 'running|created' running start @

@@ -1,5 +1,6 @@
 # The OCI runtime: what config.json asks for is what the container has, and the verbs do what runc's do.
-# shellcheck disable=SC2016
+# Sourced: the harness reads and sets what looks unused here.
+# shellcheck disable=SC2016,SC2034,SC2154
 
 # ------------------------------------------------------------------------------------------------------------- life cycle
 

@@ -89,6 +89,13 @@ CCONTAINER_INLINE ssize_t ccontainer_send(int socket, const void *bytes, size_t 
   return sent;
 }
 
+// One packet by write(2): to a peer that has gone, EPIPE without the signal.
+CCONTAINER_INLINE ssize_t ccontainer_write_packet(int socket, const void *bytes, size_t count) {
+  ssize_t sent;
+  do { sent = write(socket, bytes, count); } while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
 // Receives one packet; *descriptor is the one beside it, close-on-exec, or -1.
 CCONTAINER_INLINE ssize_t ccontainer_receive(int socket, void *bytes, size_t capacity, int *descriptor) {
   struct iovec part = {.iov_base = bytes, .iov_len = capacity};

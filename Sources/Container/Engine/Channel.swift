@@ -80,9 +80,12 @@ final class Channel {
       bytes += Array(error.description.utf8.prefix(Self.textLimit))
     default: break
     }
-    // unsafe: the array holds count bytes for the length of the call.
     return unsafe bytes.withUnsafeBytes {
-      unsafe ccontainer_send(socket.rawValue, $0.baseAddress, $0.count, descriptor) == $0.count
+      // After a filter that notifies, write(2) is the one call that the profile may not ask about.
+      // unsafe: the array holds count bytes for the length of the call.
+      message.code == ChannelMessage.listener(number: 0).code
+        ? unsafe ccontainer_write_packet(socket.rawValue, $0.baseAddress, $0.count) == $0.count
+        : unsafe ccontainer_send(socket.rawValue, $0.baseAddress, $0.count, descriptor) == $0.count
     }
   }
 

@@ -135,7 +135,7 @@ enum Spawner {
   ) -> Never {
     do throws(ContainerError) {
       _ = ccontainer_die_with_parent(1)
-      _ = ccontainer_set_dumpable(0)
+      ContainerInit.hide(namespaces)
       for handle in namespaces.joined where handle.type == .user {
         try handle.enter()
         try ContainerInit.becomeRoot()

@@ -16,6 +16,8 @@ final class InitPlan {
   let hostProc: FileDescriptor
   /// Listens until `start` says so; nil when the parent itself does.
   let gate: SharedFile?
+  /// The state folder, whose lock must not outlive the parent here.
+  let stateFolder: Int32
   /// Connected to `--console-socket`.
   let consoleSocket: SharedFile?
   /// What the hooks read. Their PID is filled in by whoever runs them.
@@ -24,7 +26,8 @@ final class InitPlan {
 
   init(
     spec: Spec, namespaces: NamespacePlan, rootfs: consuming RootfsPlan, cgroup: consuming Cgroup,
-    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?, consoleSocket: SharedFile?,
+    process: consuming ProcessPlan, hostProc: consuming FileDescriptor, gate: SharedFile?,
+    stateFolder: Int32, consoleSocket: SharedFile?,
     status: ContainerStatus,
     options: InitOptions
   ) {
@@ -35,6 +38,7 @@ final class InitPlan {
     self.process = process
     self.hostProc = hostProc
     self.gate = gate
+    self.stateFolder = stateFolder
     self.consoleSocket = consoleSocket
     self.status = status
     self.options = options
@@ -69,9 +73,10 @@ enum ContainerInit {
     _ plan: InitPlan, _ channel: Channel, _ clock: SetupClock?
   ) throws(ContainerError) -> Never {
     clock?.stamp(.clone)
+    _ = close(plan.stateFolder)
     // Should the parent be killed now, this process must not be left over: until "ready" nobody knows it.
     _ = ccontainer_die_with_parent(1)
-    _ = ccontainer_set_dumpable(0)
+    hide(plan.namespaces)
     if plan.namespaces.creates(.user) && !plan.namespaces.needsIntermediate {
       try enterNewUserNamespace(channel, pid: 0)
     }
@@ -140,7 +145,7 @@ enum ContainerInit {
     // Changing the credentials has cleared it.
     if plan.options.diesWithParent { _ = ccontainer_die_with_parent(1) }
     // Before the filter: what process 1 does is not what the profile was written for.
-    if plan.options.hasReaper { try Reaper.fork() }
+    if plan.options.hasReaper { try Reaper.fork(clock) }
     if !plan.process.notifiesSeccomp { _ = try plan.process.installSeccomp() }
     clock?.stamp(.seccomp)
     try plan.process.execute()
@@ -154,6 +159,12 @@ enum ContainerInit {
       let connection = Channel(owning: FileDescriptor(owning: raw))
       if case .proceed? = try connection.receive()?.message { return connection }
     }
+  }
+
+  /// Keeps processes of a namespace that is entered from looking into this one. A parent without privileges could not map the IDs of
+  /// a process that is hidden (proc_pid(5)): with a user namespace of its own it is hidden once it has become that one's root.
+  static func hide(_ namespaces: NamespacePlan) {
+    if geteuid() == 0 || !namespaces.creates(.user) { _ = ccontainer_set_dumpable(0) }
   }
 
   /// Waits until the parent has mapped this process's IDs, and becomes the namespace's root.

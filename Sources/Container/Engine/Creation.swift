@@ -43,6 +43,8 @@ final class Creation {
       process: spec.process ?? Process(), linux: spec.linux, newKeyring: !request.noNewKeyring,
       preservedDescriptors: request.preservedDescriptors, cache: root.path,
       inUserNamespace: namespaces.hasUserNamespace)
+    for warning in process.warnings { request.onWarning?(warning) }
+    if let reason = placement.reason { request.onWarning?(reason) }
     let console = try connect(request.consoleSocket)
 
     let folder = try root.create(request.id)
@@ -62,7 +64,7 @@ final class Creation {
       options.clock?.stamp(.cgroup)
       let plan = InitPlan(
         spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, hostProc: hostProc,
-        gate: gate ? try Self.gate(folder) : nil, consoleSocket: console, status: ContainerStatus(record, .creating),
+        gate: gate ? try Self.gate(folder) : nil, stateFolder: folder.folder.rawValue, consoleSocket: console, status: ContainerStatus(record, .creating),
         options: InitOptions(
           noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
           parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty

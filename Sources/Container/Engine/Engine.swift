@@ -77,6 +77,7 @@ public struct Engine {
     do throws(ContainerError) {
       if let master = container.terminal, let relay = options.terminal {
         try relay.start(master: master.descriptor.rawValue)
+        relay.resize()
       }
       options.clock?.stamp(.ready)
       container.child.channel.send(.proceed)
@@ -85,7 +86,7 @@ public struct Engine {
       container.folder.unlock()
       try poststart(container.folder, container.record)
       if !options.detach {
-        var foreground = Foreground(container.child, relay: options.terminal, timeout: options.timeout)
+        var foreground = Foreground(container.child, relay: options.terminal, timeout: options.timeout, patience: options.patience)
         outcome = try foreground.run()
         options.clock?.stamp(.exit)
       }

@@ -35,10 +35,11 @@ extension Engine {
       target: target, record: record, ownUserNamespace: record.namespaces.contains { $0.type == .user })
     let plan = ExecPlan(
       process: try ProcessPlan.prepare(
-        process: request.process, linux: linux, newKeyring: false, preservedDescriptors: request.preservedDescriptors,
+        process: request.process, linux: linux, newKeyring: true, preservedDescriptors: request.preservedDescriptors,
         cache: root.path, inUserNamespace: entry.ownUserNamespace),
       request: request, cgroup: try Cgroup(joining: record.placement, initProcess: process.pid), hostProc: hostProc,
       console: try Creation.connect(request.consoleSocket))
+    for warning in plan.process.warnings { request.onWarning?(warning) }
     let child = try entry.spawn(cgroup: plan.cgroup.cloneIntoDescriptor ?? -1) { channel in plan.run(channel, entry) }
     do throws(ContainerError) {
       var master: SharedFile?
@@ -48,7 +49,7 @@ extension Engine {
         case .terminal: master = SharedFile(FileDescriptor(owning: descriptor))
         case .listener(let number):
           try SeccompListener.send(
-            listenerOf: child.pidfd.rawValue, number: number, seccomp: linux.seccomp,
+            listenerOf: child.pidfd.rawValue, number: number, pid: child.pid, seccomp: linux.seccomp,
             status: ContainerStatus(record, status))
         case .ready:
           if plan.process.needsOutside {
@@ -60,7 +61,10 @@ extension Engine {
         child.channel.send(.proceed)
       }
       if let path = request.pidFile { try PIDFile.write(child.pid, to: path) }
-      if let master, let relay = request.terminal { try relay.start(master: master.descriptor.rawValue) }
+      if let master, let relay = request.terminal {
+        try relay.start(master: master.descriptor.rawValue)
+        relay.resize()
+      }
       child.channel.send(.proceed)
       try child.awaitExecution()
       if request.detach { return .detached }

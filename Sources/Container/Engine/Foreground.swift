@@ -10,13 +10,17 @@ struct Foreground: ~Copyable {
   private let pidfd: Int32
   private let relay: (any TerminalRelay)?
   private let deadline: UInt64?
+  private let patience: Int?
+  private var interrupts = 0
   /// What `timeout` or the user ended it for, when it was not the process itself.
   private var reason: ExitOutcome?
 
-  init(_ child: borrowing ChildProcess, relay: (any TerminalRelay)?, timeout: UInt64?) {
+  /// - Parameter patience: how many SIGINTs end the container whatever its process does; nil for no number.
+  init(_ child: borrowing ChildProcess, relay: (any TerminalRelay)?, timeout: UInt64?, patience: Int? = nil) {
     pid = child.pid
     pidfd = child.pidfd.rawValue
     self.relay = relay
+    self.patience = patience
     deadline = timeout.map { Clock.now() &+ $0 }
   }
 
@@ -77,8 +81,12 @@ struct Foreground: ~Copyable {
   }
 
   /// Handles signal `number`; the outcome once the process has ended.
-  private func take(_ number: Int32) -> ExitOutcome? {
+  private mutating func take(_ number: Int32) -> ExitOutcome? {
     guard number == SIGCHLD else {
+      if number == SIGINT, patience != nil {
+        interrupts += 1
+        if interrupts == patience { end(.signal(number)) }
+      }
       // SIGPIPE and the runtime's own are no message to the process.
       if number != SIGPIPE { _ = ccontainer_pidfd_send_signal(pidfd, number) }
       return nil

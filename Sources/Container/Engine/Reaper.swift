@@ -9,8 +9,8 @@ enum Reaper {
   /// What the container's process list calls it.
   private static let name = "vmrun-init"
 
-  /// Goes on in the program's process; the caller's process stays here.
-  static func fork() throws(ContainerError) {
+  /// Goes on in the program's process; the caller's process stays here, and notes the program's end.
+  static func fork(_ clock: SetupClock?) throws(ContainerError) {
     _ = ccontainer_block_signals()
     let hadTerminal = isatty(0) == 1 && ccontainer_release_terminal(0) == 0
     // A session's leader that lets its terminal go is sent SIGHUP and SIGCONT (tty_ioctl(4)), which are not meant for the program.
@@ -42,7 +42,10 @@ enum Reaper {
         // unsafe: the status is written before the call returns.
         let ended = unsafe ccontainer_wait(-1, WNOHANG, &status)
         if ended <= 0 { break }
-        if ended == pid { _exit(ExitOutcome(waitStatus: status).exitCode) }
+        if ended == pid {
+          clock?.stamp(.payload)
+          _exit(ExitOutcome(waitStatus: status).exitCode)
+        }
       }
     }
   }

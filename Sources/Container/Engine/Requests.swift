@@ -17,6 +17,8 @@ public struct CreateRequest {
   public var preservedDescriptors: Int32 = 0
   public var noPivot = false
   public var noNewKeyring = false
+  /// Is told of what the configuration asks for and cannot have, where that is no error.
+  public var onWarning: ((String) -> Void)?
   /// Whether its network namespace is a connection of `BridgeNetwork`: whoever deletes the container removes the bridge with the last.
   public var usesBridge = false
 
@@ -35,6 +37,8 @@ public struct RunOptions {
   public var keep = false
   /// Do not adopt the processes that lose their parent.
   public var noSubreaper = false
+  /// How many SIGINTs to vmrun kill the container whatever its process does; nil for no number.
+  public var patience: Int?
   /// Nanoseconds after which the container is killed; nil for never.
   public var timeout: UInt64?
   /// Whether the container ends when vmrun is killed.
@@ -61,6 +65,8 @@ public struct ExecRequest {
   /// A cgroup below the container's; nil for the container's own.
   public var cgroup: String?
   public var terminal: (any TerminalRelay)?
+  /// Is told of what the process asks for and cannot have, where that is no error.
+  public var onWarning: ((String) -> Void)?
 
   public init(process: Process) { self.process = process }
 }

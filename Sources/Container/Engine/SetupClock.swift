@@ -8,7 +8,7 @@ import System
   public enum Moment: Int, CaseIterable, Sendable {
     /// Parent: the cgroup stands. Child: it runs; it has its namespaces; the mounts stand; its root is the container's;
     /// filter and credentials are its last ones. Parent: the process is ready; the program is executed; it has ended.
-    case cgroup, clone, namespaces, mounts, pivot, ready, seccomp, exec, exit
+    case cgroup, clone, namespaces, mounts, pivot, ready, seccomp, exec, payload, exit
 
     /// The name in tables and JSON.
     public var name: String {
@@ -21,6 +21,7 @@ import System
       case .ready: return "ready"
       case .seccomp: return "seccomp"
       case .exec: return "exec"
+      case .payload: return "payload"
       case .exit: return "exit"
       }
     }

@@ -12,6 +12,9 @@ struct ContainerLaunch {
   private let start: UInt64
   private let clock: SetupClock?
 
+  /// How many SIGINTs end the container whatever the command does: as many as end a virtual machine.
+  private static let patience = 3
+
   /// How a launch ended: the exit code, and what standard error is told.
   struct Ending: Equatable {
     let exitCode: Int32
@@ -63,7 +66,7 @@ struct ContainerLaunch {
     var files: [GeneratedFile] = []
     switch configuration.network {
     case .none: break
-    case .host: builder.hostFiles = Self.hostFiles()
+    case .host: files = Self.hostFiles()
     case .bridge:
       let network = BridgeNetwork(folder: engine.root)
       let connection = try naming("--net bridge") { () throws(NetworkError) in
@@ -116,6 +119,7 @@ struct ContainerLaunch {
     var options = RunOptions()
     options.timeout = configuration.timeout
     options.diesWithParent = true
+    options.patience = Self.patience
     options.hasReaper = true
     options.clock = clock
     options.terminal = relay
@@ -186,9 +190,9 @@ struct ContainerLaunch {
   }
 
   /// What the host's network is used with, as far as the host has it.
-  private static func hostFiles() -> [(source: String, destination: String)] {
-    ["/etc/resolv.conf", "/etc/hosts"].compactMap { path in
-      (try? real(path, path)).map { (source: $0, destination: path) }
+  private static func hostFiles() -> [GeneratedFile] {
+    ["resolv.conf", "hosts"].compactMap { name in
+      (try? HostFile.read("/etc/\(name)", limit: 1 << 20)).map { GeneratedFile(folder: "etc", name: name, content: $0) }
     }
   }
 

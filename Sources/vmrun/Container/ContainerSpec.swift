@@ -24,9 +24,6 @@ struct ContainerSpec {
   /// Absolute path of the root, and of the volumes' sources in their order.
   var root: String
   var sources: [String] = []
-  /// Files of the host that are shown read-only: source and destination.
-  var hostFiles: [(source: String, destination: String)] = []
-
   /// docker's own number of the processor bandwidth's period, in microseconds.
   private static let period: UInt64 = 100_000
 
@@ -96,12 +93,6 @@ struct ContainerSpec {
           mounts[index].options.removeAll { $0.hasPrefix("gid=") }
         }
       }
-    }
-    for file in hostFiles {
-      mounts.append(
-        Spec.Mount(
-          destination: file.destination, type: "bind", source: file.source,
-          options: ["bind", "rprivate", "nosuid", "nodev", "noexec", "ro"]))
     }
     for (volume, source) in zip(configuration.volumes, sources) {
       mounts.append(

@@ -16,6 +16,22 @@ enum OCIInput {
     }
   }
 
+  /// The whole of a bundle's `path`, which must be a regular file: others may never end, or never begin.
+  static func configuration(_ path: String) throws(ContainerError) -> [UInt8] {
+    do throws(SystemError) {
+      let file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+      guard try clinux_s_isreg(file.status().st_mode) else {
+        throw SystemError("read", path, Errno(rawValue: EINVAL))
+      }
+      return try read(file, path)
+    } catch {
+      if error.operation == "read", error.errno == .invalid {
+        throw ContainerError(.invalid, "\(path): is no regular file; give a folder with a config.json by --bundle")
+      }
+      throw ContainerError(error.errno == .notFound ? .notFound : .system, error.description)
+    }
+  }
+
   private static func read(_ file: consuming FileDescriptor, _ path: String) throws(SystemError) -> [UInt8] {
     // A configuration fits the first piece.
     var bytes = [UInt8](repeating: 0, count: 128 << 10)

@@ -120,7 +120,7 @@ struct OCIRuntime {
     }
     let bundle = try OCIInput.absolute(try checked { () throws(UsageError) in try words.path("--bundle") } ?? ".")
     let path = "\(bundle)/config.json"
-    let bytes = try OCIInput.read(path)
+    let bytes = try OCIInput.configuration(path)
     let spec = try OCIInput.decode(path, bytes) { (json) throws(SpecError) in try Spec(decoding: json) }
     guard spec.process != nil else {
       throw ContainerError(.invalid, "\(path): process: missing, but vmrun needs to know what to run")
@@ -128,6 +128,7 @@ struct OCIRuntime {
     for warning in spec.warnings { log.warning("\(path): \(warning)") }
     var request = CreateRequest(id: words.id, bundle: bundle, spec: spec)
     request.configuration = bytes
+    request.onWarning = { [log] in log.warning($0) }
     request.pidFile = try checked { () throws(UsageError) in try words.path("--pid-file") }
     request.consoleSocket = try checked { () throws(UsageError) in try words.path("--console-socket") }
     request.preservedDescriptors = try preservedDescriptors(words)
@@ -180,6 +181,7 @@ struct OCIRuntime {
         return spec.process ?? Process()
       })
     for warning in request.process.warnings { log.warning("process.\(warning)") }
+    request.onWarning = { [log] in log.warning($0) }
     request.detach = words.has("--detach")
     request.pidFile = try checked { () throws(UsageError) in try words.path("--pid-file") }
     request.consoleSocket = try checked { () throws(UsageError) in try words.path("--console-socket") }
