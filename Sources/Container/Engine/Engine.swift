@@ -61,8 +61,13 @@ public struct Engine {
         .wrongState, "cannot start container '\(id)': it is \(try status(folder, record).status.name)")
     }
     let gate = Channel(owning: FileDescriptor(owning: raw))
+    let observed = try? process.open()
     gate.send(.proceed)
-    if case .failed(let error)? = try gate.receive()?.message { throw error }
+    if case .failed(let error)? = try gate.receive()?.message {
+      // An engine that hears of the failure deletes the container at once, which its shim refuses while the process is there.
+      if let observed { observed.awaitReaping() }
+      throw error
+    }
     folder.removeFile("start")
     folder.unlock()
     try poststart(folder, record)

@@ -53,6 +53,18 @@ struct ProcessIdentity: Equatable {
 }
 
 extension FileDescriptor {
+  /// Of a pidfd: waits until the process has ended (2 s at most), and then until its parent has taken note (0.2 s at most).
+  borrowing func awaitReaping() {
+    var ended = pollfd(fd: rawValue, events: Int16(POLLIN), revents: 0)
+    // unsafe: one descriptor is polled.
+    guard unsafe poll(&ended, 1, 2000) == 1 else { return }
+    // A process that waits to be reaped can be sent signals, one that is gone cannot.
+    for _ in 0..<200 where ccontainer_pidfd_send_signal(rawValue, 0) == 0 {
+      // unsafe: no descriptor is polled.
+      _ = unsafe poll(nil, 0, 1)
+    }
+  }
+
   /// The rest of the file, at most `limit` bytes of it.
   borrowing func readAll(limit: Int) throws(SystemError) -> [UInt8] {
     var bytes: [UInt8] = []
