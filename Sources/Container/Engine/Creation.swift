@@ -67,13 +67,12 @@ final class Creation {
         gate: gate ? try Self.gate(folder) : nil, stateFolder: folder.folder.rawValue, consoleSocket: console,
         status: ContainerStatus(record, .creating),
         options: InitOptions(
-          noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
+          noPivot: request.noPivot, diesWithParent: options.diesWithParent,
           // Otherwise the word that it is ready is enough: it goes on while the record is written. What is lost meanwhile is
           // found by its cgroup.
           parentAwaitsReady: gate || request.pidFile != nil || options.terminal != nil || options.detach
-            || process.needsOutside || placement.view == .none,
-          parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty
-            || spec.linux.intelRdt != nil))
+            || process.needsOutside || placement.view == .none, hasReaper: options.hasReaper,
+          parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty || spec.linux.intelRdt != nil))
       let clock = options.clock
       let child = try Spawner.spawn(
         namespaces, hostProc: plan.hostProc, cgroup: plan.cgroup.cloneIntoDescriptor ?? -1
