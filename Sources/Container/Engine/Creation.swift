@@ -45,6 +45,7 @@ final class Creation {
       inUserNamespace: namespaces.hasUserNamespace)
     for warning in process.warnings { request.onWarning?(warning) }
     if let reason = placement.reason { request.onWarning?(reason) }
+    let needsOutside = process.needsOutside
     let console = try connect(request.consoleSocket)
 
     let folder = try root.create(request.id)
@@ -71,7 +72,7 @@ final class Creation {
           // Otherwise the word that it is ready is enough: it goes on while the record is written. What is lost meanwhile is
           // found by its cgroup.
           parentAwaitsReady: gate || request.pidFile != nil || options.terminal != nil || options.detach
-            || process.needsOutside || placement.view == .none, hasReaper: options.hasReaper,
+            || needsOutside || placement.view == .none, hasReaper: options.hasReaper,
           parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty || spec.linux.intelRdt != nil))
       let clock = options.clock
       let child = try Spawner.spawn(
