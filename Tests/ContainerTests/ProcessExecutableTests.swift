@@ -53,7 +53,7 @@ import Testing
     #expect(result.text == "exec: \"/etc/passwd\": permission denied")
     result = failure(["/etc"])
     #expect(result.kind == .commandNotExecutable)
-    #expect(result.text == "exec: \"/etc\": is a directory")
+    #expect(result.text == "exec: \"/etc\": permission denied: it is a directory")
     // What only root may execute is not found by another user.
     let own = scratch.file("tool", "#!/bin/sh\n", mode: 0o700)
     chmod(scratch.path, 0o755)

@@ -77,6 +77,10 @@ final class Executable {
     switch errno {
     case .notFound, Errno(rawValue: ENOTDIR):
       return ContainerError(.commandNotFound, "exec: \(quoted(name)): stat \(text(name)): \(lowercased(errno))")
+    case Errno(rawValue: EISDIR):
+      // Engines know a command that cannot be executed (exit code 126) by the words of EACCES.
+      return ContainerError(
+        .commandNotExecutable, "exec: \(quoted(name)): \(lowercased(.accessDenied)): it is a directory")
     default: return ContainerError(.commandNotExecutable, "exec: \(quoted(name)): \(lowercased(errno))")
     }
   }

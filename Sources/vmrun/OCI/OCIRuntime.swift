@@ -21,6 +21,7 @@ struct OCIRuntime {
       case .help(let verb): return Output.standard(verb.map { OCIHelp.text($0) } ?? OCIHelp.global)
       case .version: return Output.standard(Help.version)
       case .verb(let verb, let arguments):
+        if verb == .create || verb == .run || verb == .exec { closeInheritedDescriptors(words, arguments) }
         let runtime = try OCIRuntime(parser.globals)
         if verb == .create || verb == .run || verb == .exec {
           do throws(ContainerError) { try protect() } catch {
@@ -37,6 +38,17 @@ struct OCIRuntime {
       if let log = try? OCILog(parser.globals) { log.error(message) } else { Log.message(message) }
       return 1
     }
+  }
+
+  /// What the caller left open beyond what it means to pass on must reach no container, not even one that waits for its start.
+  private static func closeInheritedDescriptors(_ words: [[UInt8]], _ arguments: OCIWords) {
+    // A path like /dev/fd/63, as a shell makes them of <(...), names one that is still wanted.
+    let folder = Array("/fd/".utf8)
+    let isNamed = words.contains { word in
+      word.count >= folder.count && (0...word.count - folder.count).contains { word[$0...].starts(with: folder) }
+    }
+    guard !isNamed, let preserved = try? arguments.integer("--preserve-fds", 0...65536) ?? 0 else { return }
+    InheritedDescriptors.close(from: UInt32(3 + preserved + Int64(OCIActivation.count())))
   }
 
   private init(_ globals: OCIGlobals) throws(UsageError) {
