@@ -1,3 +1,4 @@
+import CContainer
 import CLinux
 import Foundation
 import Glibc
@@ -80,7 +81,7 @@ struct LayerTests {
         #expect(text("/etc/hosts") == "h" && writeError("/made", create: true) == 0 && unlink("/etc/passwd") == 0)
       }
       try layer.finish()
-      #expect(names("\(fixture.path)/m") == ["kept"] && names(path) == ["etc", "made"])
+      #expect(names("\(fixture.path)/m") == ["kept"] && names(path) == ["dev", "etc", "made"])
       // The whiteout of what was removed.
       let whiteout = status("\(path)/etc/passwd")
       #expect(whiteout?.st_rdev == 0 && whiteout.map { $0.st_mode & S_IFMT == S_IFCHR } == true)

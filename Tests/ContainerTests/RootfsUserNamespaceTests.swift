@@ -1,3 +1,4 @@
+import CContainer
 import CLinux
 import Foundation
 import Glibc

@@ -51,6 +51,8 @@ struct InitOptions {
   var noPivot = false
   /// Whether the container ends when vmrun does, however it does.
   var diesWithParent = false
+  /// Whether the parent has something to do before the program is executed.
+  var parentAwaitsReady = true
   /// Whether a small process 1 starts the program.
   var hasReaper = false
   /// Whether the parent must do something once the process has its cgroup and its namespaces (systemd's scope, devices of the network).
@@ -123,7 +125,7 @@ enum ContainerInit {
     throws(ContainerError) -> Never
   {
     guard let gate = plan.gate?.descriptor.rawValue else {
-      try channel.ask(.ready)
+      if plan.options.parentAwaitsReady { try channel.ask(.ready) } else { channel.send(.ready) }
       try runProgram(plan, clock)
     }
     guard channel.send(.ready) else {

@@ -45,6 +45,7 @@ final class Creation {
       inUserNamespace: namespaces.hasUserNamespace)
     for warning in process.warnings { request.onWarning?(warning) }
     if let reason = placement.reason { request.onWarning?(reason) }
+    let needsOutside = process.needsOutside
     let console = try connect(request.consoleSocket)
 
     let folder = try root.create(request.id)
@@ -64,11 +65,15 @@ final class Creation {
       options.clock?.stamp(.cgroup)
       let plan = InitPlan(
         spec: spec, namespaces: namespaces, rootfs: rootfs, cgroup: cgroup, process: process, hostProc: hostProc,
-        gate: gate ? try Self.gate(folder) : nil, stateFolder: folder.folder.rawValue, consoleSocket: console, status: ContainerStatus(record, .creating),
+        gate: gate ? try Self.gate(folder) : nil, stateFolder: folder.folder.rawValue, consoleSocket: console,
+        status: ContainerStatus(record, .creating),
         options: InitOptions(
-          noPivot: request.noPivot, diesWithParent: options.diesWithParent, hasReaper: options.hasReaper,
-          parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty
-            || spec.linux.intelRdt != nil))
+          noPivot: request.noPivot, diesWithParent: options.diesWithParent,
+          // Otherwise the word that it is ready is enough: it goes on while the record is written. What is lost meanwhile is
+          // found by its cgroup.
+          parentAwaitsReady: gate || request.pidFile != nil || options.terminal != nil || options.detach
+            || needsOutside || placement.view == .none, hasReaper: options.hasReaper,
+          parentAwaitsJoin: placement.systemd != nil || !spec.linux.netDevices.isEmpty || spec.linux.intelRdt != nil))
       let clock = options.clock
       let child = try Spawner.spawn(
         namespaces, hostProc: plan.hostProc, cgroup: plan.cgroup.cloneIntoDescriptor ?? -1
@@ -105,12 +110,11 @@ final class Creation {
     _ options: borrowing RunOptions, _ folder: borrowing StateFolder, _ record: inout StateRecord
   ) throws(ContainerError) -> SharedFile? {
     // The record gets the process while that sets itself up, on another processor.
-    guard let identity = ProcessIdentity(of: child.pid) else {
-      _ = try child.next()
-      throw ContainerError(.system, "the container's first process has gone")
-    }
-    record.process = identity
+    record.process = ProcessIdentity(ofChild: child.pid)
     try folder.save(record)
+    if request.configuration == nil {
+      try folder.write("config.json", plan.spec.jsonForExec.serialized(pretty: false))
+    }
     var terminal: SharedFile?
     while true {
       let (message, descriptor) = try child.next()

@@ -91,7 +91,8 @@ public struct Engine {
       container.folder.unlock()
       try poststart(container.folder, container.record)
       if !options.detach {
-        var foreground = Foreground(container.child, relay: options.terminal, timeout: options.timeout, patience: options.patience)
+        var foreground = Foreground(
+          container.child, relay: options.terminal, timeout: options.timeout, patience: options.patience)
         outcome = try foreground.run()
         options.clock?.stamp(.exit)
       }
@@ -289,6 +290,10 @@ public struct Engine {
       var ended = pollfd(fd: pidfd.rawValue, events: Int16(POLLIN), revents: 0)
       // unsafe: one descriptor is polled.
       _ = unsafe poll(&ended, 1, 10_000)
+    }
+    // Processes that the record does not know, or that did not end with the first one.
+    if record.process == nil || !record.namespaces.contains(where: { $0.type == .pid }) {
+      try record.placement.killAll()
     }
     let spec = record.needsConfiguration ? (try? configuration(folder)) ?? nil : nil
     let hooks = spec?.hooks.poststop ?? []

@@ -22,6 +22,12 @@ struct ProcessIdentity: Equatable {
     self.init(pid: pid, startTicks: fields.startTicks)
   }
 
+  /// A child of this process that was not waited for: its number is taken even when it has ended.
+  init?(ofChild pid: Int32) {
+    guard let line = Self.read("/proc/\(pid)/stat"), let fields = Self.fields(line) else { return nil }
+    self.init(pid: pid, startTicks: fields.startTicks)
+  }
+
   /// Whether that very process still runs.
   var isAlive: Bool { ProcessIdentity(of: pid) == self }
 

@@ -34,7 +34,9 @@ enum OCIInput {
 
   private static func read(_ file: consuming FileDescriptor, _ path: String) throws(SystemError) -> [UInt8] {
     // A configuration fits the first piece.
-    var bytes = [UInt8](repeating: 0, count: 128 << 10)
+    // A regular file fits the first piece, with one byte to find its end by; of others the size is not known.
+    let size = Int(clamping: (try? file.status().st_size) ?? 0)
+    var bytes = [UInt8](repeating: 0, count: (1...JSON.mostBytes).contains(size) ? size + 1 : 16 << 10)
     var count = 0
     while true {
       if count == bytes.count {
