@@ -29,9 +29,6 @@ lacks() { case $1 in *"$2"*) printf -- '-- did not expect the text %q in: %s\n' 
 # matches TEXT REGEX
 matches() { [[ $1 =~ $2 ]] || { printf -- '-- expected a match of %s in: %s\n' "$2" "$1"; return 1; }; }
 
-# between NUMBER LOW HIGH [WHAT]
-between() { (($1 >= $2 && $1 <= $3)) || { printf -- '-- %s: expected %s to %s, got %s\n' "${4:-a number}" "$2" "$3" "$1"; return 1; }; }
-
 # soon COMMAND...: tries for up to 10 s (times --patience) until it succeeds.
 soon() {
   local end=$((SECONDS + 10 * patience))

@@ -11,7 +11,8 @@ docker_limits() {
   pid=$(docker_pid limits)
   is "$(limit "$pid" memory)" $((48 << 20)) memory
   is "$(limit "$pid" quota)" "50000 100000" quota
-  between "$(limit "$pid" shares)" 230 280 shares
+  # A v2 weight stands for it by runc's first formula (10) or its later one (35).
+  matches "$(limit "$pid" shares)" '^(256|238|894)$'
   is "$(limit "$pid" cpuset)" 0 cpuset
   is "$(limit "$pid" pids)" 33 pids
   expect 0 docker exec limits nproc
@@ -138,8 +139,10 @@ docker_ulimit() {
 
 docker_ulimit_raised() {
   need_resource_capability
-  expect 0 drun --ulimit nofile=2000000:2000000 box sh -c 'ulimit -Hn'
-  is "$out" 2000000
+  local most
+  read -r most </proc/sys/fs/nr_open # nobody may have more
+  expect 0 drun --ulimit "nofile=$most:$most" box sh -c 'ulimit -Hn'
+  is "$out" "$most"
 }
 
 docker_health() {

@@ -94,7 +94,8 @@ docker_exec_privileged() {
   need_every_capability
   dbox exec-privileged box sleep 1000
   expect 0 docker exec --privileged exec-privileged sed -n 's/^CapEff:\s*//p' /proc/self/status
-  is "$out" "$(printf %016x $(((2 << $(cat /proc/sys/kernel/cap_last_cap)) - 1)))"
+  # All that this dockerd knows: up to CAP_AUDIT_READ, or up to the kernel's last.
+  matches "$out" "^(0000003fffffffff|$(printf %016x $(((2 << $(cat /proc/sys/kernel/cap_last_cap)) - 1))))\$"
 }
 
 docker_failing_commands() {
@@ -197,7 +198,7 @@ docker_update() {
   expect 0 docker update -m 128m --memory-swap 256m update
   is "$(limit "$pid" memory)" $((128 << 20)) "the limit after update"
   expect 0 docker update --cpu-shares 512 --cpu-period 50000 --cpu-quota 25000 --pids-limit 77 update
-  between "$(limit "$pid" shares)" 480 540 "cpu shares"
+  matches "$(limit "$pid" shares)" '^(512|501|1523)$' # weights 20 and 59, by runc's two formulas
   is "$(limit "$pid" quota)" "25000 50000" "cpu quota"
   is "$(limit "$pid" pids)" 77 "pids limit"
   is "$(limit "$pid" memory)" $((128 << 20)) "the memory limit after another update"
