@@ -300,7 +300,7 @@ struct RootfsMountTests {
     let final = spec
     let seen = try inMountNamespace { () -> [String] in
       guard unshare(CLONE_NEWCGROUP) == 0 else { throw SystemError("unshare", "", .current) }
-      var rootfs = try fixture.plan(final, cgroups: .hierarchies(hierarchies, unified: "/")).build(console: nil)
+      var rootfs = try fixture.plan(final, cgroups: .hierarchies(hierarchies, unified: "/sys/fs/cgroup/unified")).build(console: nil)
       try rootfs.pivot(keepOldRoot: false)
       return mountLines().filter { $0.0.hasPrefix("/cg/") }.map {
         "\($0.0) \($0.1.type) \($0.1.options.contains("ro"))"
