@@ -129,7 +129,9 @@ let package = Package(
     tests("JSON"), tests("OCI", ["JSON"]), tests("Network", ["CContainer"]), tests("Container", ["OCI", "JSON"]),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["vmrun", "Machine", "Boot", "Container", "Network", "OCI", "Devices", "System", "CLinux", "TestSupport"],
+      dependencies: [
+        "vmrun", "Machine", "Boot", "Container", "Network", "OCI", "Devices", "System", "CLinux", "TestSupport",
+      ],
       path: "Tests/CommandLineTests",
       swiftSettings: gnuSource),
     tests("GuestInit", ["GuestProtocol", "MinimalGuest", "InitHarness"]),

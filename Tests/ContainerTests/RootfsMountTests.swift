@@ -300,7 +300,8 @@ struct RootfsMountTests {
     let final = spec
     let seen = try inMountNamespace { () -> [String] in
       guard unshare(CLONE_NEWCGROUP) == 0 else { throw SystemError("unshare", "", .current) }
-      var rootfs = try fixture.plan(final, cgroups: .hierarchies(hierarchies, unified: "/")).build(console: nil)
+      var rootfs = try fixture.plan(final, cgroups: .hierarchies(hierarchies, unified: "/sys/fs/cgroup/unified")).build(
+        console: nil)
       try rootfs.pivot(keepOldRoot: false)
       return mountLines().filter { $0.0.hasPrefix("/cg/") }.map {
         "\($0.0) \($0.1.type) \($0.1.options.contains("ro"))"
@@ -308,7 +309,7 @@ struct RootfsMountTests {
     }
     let wanted = hierarchies.map { "/cg/\($0.mountPoint.split(separator: "/").last ?? "") cgroup true" }
     #expect(Set(seen) == Set(wanted + ["/cg/unified cgroup2 true"]))
-    let unified = try fixture.enter(spec, cgroups: .unified(path: "/")) { mountLine("/cg")?.type }
+    let unified = try fixture.enter(spec, cgroups: .unified(path: "/sys/fs/cgroup/unified")) { mountLine("/cg")?.type }
     #expect(unified == "cgroup2")
   }
 }

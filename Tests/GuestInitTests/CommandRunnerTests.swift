@@ -198,7 +198,7 @@ struct CommandRunnerTests {
 
   @Test("who keeps the pipes open does not keep the command from ending")
   func backgroundHolder() throws {
-    let host = try GuestHost(sh: "sleep 20 & echo before; yes >/dev/null & exit 4")
+    let host = try GuestHost(sh: "sleep 20 & echo before; timeout 20 yes >/dev/null & exit 4")
     let start = Date()
     #expect(try host.finish() == .exited(code: 4))
     #expect(Date().timeIntervalSince(start) < 10)

@@ -19,8 +19,8 @@ import Testing
     process.capabilities = .init(all: DockerDefaults.capabilities)
     spec.process = process
     spec.linux.namespaces = [.init(.mount), .init(.pid), .init(.network, path: "/proc/1/ns/net"), .init(.user)]
-    spec.linux.uidMappings = [IDMapping(containerID: 0, hostID: 1000, size: 1)]
-    spec.linux.gidMappings = [IDMapping(containerID: 0, hostID: 1001, size: 2)]
+    spec.linux.uidMappings = [IDMapping(containerID: 0, hostID: 1000, size: 10)]
+    spec.linux.gidMappings = [IDMapping(containerID: 0, hostID: 1001, size: 20)]
     spec.linux.seccomp = DockerDefaults.seccomp(capabilities: DockerDefaults.capabilities)
     let bytes = spec.jsonForExec.serialized(pretty: false)
     let read = try Spec(decoding: JSON.parse(bytes))

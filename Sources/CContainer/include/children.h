@@ -204,22 +204,11 @@ CCONTAINER_INLINE int ccontainer_open_in_root(int root, const char *path, int fl
   return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
-// The slave of a pseudo-terminal's master, by no path (TIOCGPTPEER, Linux 4.13).
-CCONTAINER_INLINE int ccontainer_pty_peer(int master) {
-  return ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-}
-CCONTAINER_INLINE int ccontainer_pty_unlock(int master) {
-  int unlocked = 0;
-  return ioctl(master, TIOCSPTLCK, &unlocked);
-}
-CCONTAINER_INLINE int ccontainer_pty_number(int master, unsigned *number) { return ioctl(master, TIOCGPTN, number); }
+// A controlling terminal, and its window.
 CCONTAINER_INLINE int ccontainer_take_terminal(int terminal) { return ioctl(terminal, TIOCSCTTY, 0); }
 CCONTAINER_INLINE int ccontainer_release_terminal(int terminal) { return ioctl(terminal, TIOCNOTTY); }
 CCONTAINER_INLINE int ccontainer_close_range(unsigned first, unsigned last) {
   return (int)syscall(SYS_close_range, first, last, 0);
-}
-CCONTAINER_INLINE int ccontainer_window_size(int terminal, struct winsize *size) {
-  return ioctl(terminal, TIOCGWINSZ, size);
 }
 CCONTAINER_INLINE int ccontainer_set_window_size(int terminal, const struct winsize *size) {
   return ioctl(terminal, TIOCSWINSZ, size);

@@ -66,8 +66,7 @@ extension FileDescriptor {
     guard unsafe poll(&ended, 1, 2000) == 1 else { return }
     // A process that waits to be reaped can be sent signals, one that is gone cannot.
     for _ in 0..<200 where ccontainer_pidfd_send_signal(rawValue, 0) == 0 {
-      // unsafe: no descriptor is polled.
-      _ = unsafe poll(nil, 0, 1)
+      _ = poll(nil, 0, 1)
     }
   }
 

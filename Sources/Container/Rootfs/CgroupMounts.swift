@@ -10,11 +10,11 @@ extension Rootfs {
     if case .hierarchies(let hierarchies, let unified) = plan.cgroups, mount.type == "cgroup" {
       return try addHierarchies(hierarchies, unified: unified, mount, namespaced: plan.newCgroups)
     }
-    var host = "/sys/fs/cgroup"
+    let host: String
     switch plan.cgroups {
-    case .unified(let path): host += path == "/" ? "" : path
-    case .hierarchies(_, let unified): host += "/unified" + (unified ?? "")
-    case .none: break
+    case .unified(let path): host = path
+    case .hierarchies(_, let unified): host = unified ?? "/sys/fs/cgroup/unified"
+    case .none: host = "/sys/fs/cgroup"
     }
     let tree = try unifiedTree(mount, host: host, namespaced: plan.newCgroups)
     try BindMount.applyCommon(tree.descriptor.rawValue, mount.options)
@@ -72,7 +72,7 @@ extension Rootfs {
       } catch { throw error.inside("hierarchy \(hierarchy.names)") }
     }
     if let unified {
-      let tree = try unifiedTree(mount, host: "/sys/fs/cgroup/unified" + unified, namespaced: namespaced)
+      let tree = try unifiedTree(mount, host: unified, namespaced: namespaced)
       try naming("unified hierarchy") { () throws(SystemError) in
         try Self.place(tree.descriptor.rawValue, at: "unified", in: raw)
       }
