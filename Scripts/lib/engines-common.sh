@@ -185,7 +185,7 @@ no_state() {
 # check NAME FUNCTION [LIMIT-IN-SECONDS]: one test, as a process of its own; up to $jobs of them at a time.
 check() {
   local name=$1 function=$2 limit=$((${3:-60} * ${patience:-1}))
-  [[ "$name $function" == *${match:-}* ]] || return 0
+  [[ "$name $function" =~ ${match:-} ]] || return 0
   if [ "${list:-0}" = 1 ]; then
     printf '%s\n' "$name"
     return
