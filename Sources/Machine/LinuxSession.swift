@@ -109,10 +109,11 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       try startInput(serial)
       try processors.start(control: control)
       // The guest boots on its own threads: this one has time for what is only good for the next start, and for giving back
-      // what was noted about each file of the root.
+      // what was noted about each file of the root, and the code that only the start needed.
       publish(kernel.publication)
       archive = nil
       _ = malloc_trim(0)
+      clinux_give_back_code()
       try machine.loop.run()
     }
     timeline.end(.exit)

@@ -36,11 +36,21 @@ struct Foreground: ~Copyable {
     return deadline > now ? Int64(min(deadline - now, UInt64(Int64.max))) : 0
   }
 
+  /// What runs longer than this, in nanoseconds, runs long enough for the start's memory to be given back.
+  private static let settling: Int64 = 100_000_000
+
   private mutating func waitForSignals() -> ExitOutcome {
+    var settled = false
     while true {
-      let number = ccontainer_next_signal(remaining)
+      let left = remaining
+      let limit = settled ? left : left < 0 ? Self.settling : min(left, Self.settling)
+      let number = ccontainer_next_signal(limit)
       if number == 0 {
-        end(.timeout)
+        if !settled {
+          settled = true
+          clinux_give_back_code()
+        }
+        if left >= 0 && left <= limit { end(.timeout) }
       } else if let outcome = take(number) {
         return outcome
       }
