@@ -654,5 +654,50 @@ test_entropy() {
   has "no two reads are alike" out '^differ$'
 }
 
+# ---------------------------------------------------------------------------------- containers on cgroup v2, as most hosts have it
+
+# pure_v2: whether this machine has cgroup v2 alone; the lab's has.
+pure_v2() {
+  if ! [ -f /sys/fs/cgroup/cgroup.controllers ]; then skip "this machine's cgroups are not version 2 alone"; return 1; fi
+  echo '+memory +pids +cpu' 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control
+  grep -q memory /sys/fs/cgroup/cgroup.subtree_control || { skip "cgroup v2 hands no controllers down here"; return 1; }
+}
+
+test_container_on_cgroup_v2() {
+  pure_v2 || return
+  vm --container --rootfs "$R" --memory 64M --cpus 0.5 --pids 30 -- \
+    sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max /proc/self/cgroup; exit 7'
+  is "exit code" $code 7
+  is "its limits, at the root of its own cgroup namespace" "$(tr '\n' ' ' <out)" "67108864 50000 100000 0::/ "
+  is "what is left" "$(find /sys/fs/cgroup -name 'vmrun-*')" ""
+}
+
+test_runtime_on_cgroup_v2() {
+  pure_v2 || return
+  mkdir bundle && cd bundle && ln -s "$R" rootfs || return
+  "$VMRUN" spec
+  sed -i 's/"terminal": true/"terminal": false/; s/^ *"sh"$/"sleep", "30"/; s/"readonly": true/"readonly": false/' config.json
+  cg=/sys/fs/cgroup/v2-box
+  "$VMRUN" run -d v2-box </dev/null >"$T/out" 2>"$T/err"
+  is "run --detach" $? 0
+  is "exec" "$("$VMRUN" exec v2-box cat /proc/self/cgroup)" 0::/
+  has "its process" $cg/cgroup.procs '^[0-9]+$'
+  "$VMRUN" pause v2-box
+  is "pause" "$(cat $cg/cgroup.freeze)" 1
+  "$VMRUN" resume v2-box
+  is "resume" "$(cat $cg/cgroup.freeze)" 0
+  "$VMRUN" update --memory 60M --pids-limit 33 --cpu-share 512 v2-box
+  is "update" "$(cat $cg/memory.max) $(cat $cg/pids.max) $(cat $cg/cpu.weight)" "62914560 33 59"
+  "$VMRUN" events --stats v2-box >stats
+  has "events --stats" stats '"type":"stats","id":"v2-box"'
+  # The device rules are a program of the kernel's here: the disk cannot be opened, /dev/null can.
+  "$VMRUN" exec v2-box sh -c 'echo x >/dev/null && echo null; mknod /dev/disk b 254 0 && head -c 1 /dev/disk 2>&1' >devices
+  has "an allowed device" devices '^null$'
+  has "a denied device" devices 'not permitted'
+  "$VMRUN" delete --force v2-box
+  is "delete --force" $? 0
+  is "what is left" "$(find /sys/fs/cgroup -name 'v2-box*')" ""
+}
+
 run_tests "$E/linux.sh" "${1:-0}" "${2:-1}"
 echo "END linux"
