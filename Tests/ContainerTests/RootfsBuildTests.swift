@@ -108,6 +108,10 @@ struct RootfsBuildTests {
       ]
     }
     #expect(seen == [true, false, true, false])
+    var shared = Spec.docker()
+    shared.linux.rootfsPropagation = .shared
+    let final = shared
+    #expect(throws: ContainerError.self) { try fixture.enter(final, keepOldRoot: true) { 0 } }
   }
 
   @Test("tmpfs takes the mode of the folder below it, unless one is given; ro comes last")

@@ -312,4 +312,18 @@ struct RootfsMountTests {
     let unified = try fixture.enter(spec, cgroups: .unified(path: "/sys/fs/cgroup/unified")) { mountLine("/cg")?.type }
     #expect(unified == "cgroup2")
   }
+
+  @Test("Without a cgroup namespace the container's own cgroup is bound, or the host's when it has none")
+  func boundCgroup() throws {
+    let fixture = try RootfsFixture()
+    let spec = Spec.plain([
+      Self.proc, .init(destination: "/cg", type: "cgroup", source: "cgroup", options: ["nosuid", "ro"]),
+    ])
+    let seen = try fixture.enter(spec, cgroups: .unified(path: "\(fixture.host)/folder")) {
+      [names("/cg").joined(), "\(mountLine("/cg")?.options.contains("ro") == true)"]
+    }
+    #expect(seen == ["file", "true"])
+    let host = names("/sys/fs/cgroup")
+    #expect(try fixture.enter(spec, cgroups: .none) { names("/cg") } == host)
+  }
 }

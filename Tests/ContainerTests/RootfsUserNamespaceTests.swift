@@ -18,6 +18,7 @@ struct RootfsUserNamespaceTests {
   /// What `body` returns in a child with new namespaces whose IDs begin at `base`; the plan was made by this process, as root.
   private func enter(
     _ fixture: RootfsFixture, _ spec: Spec, source: RootSource? = nil, planInChild: Bool = false,
+    network: Int32 = CLONE_NEWNET,
     _ body: () throws -> [String]
   ) throws -> [String] {
     var ready: [Int32] = [0, 0]
@@ -36,7 +37,7 @@ struct RootfsUserNamespaceTests {
       alarm(20)
       var lines: [String]
       do {
-        guard unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID) == 0 else {
+        guard unshare(CLONE_NEWUSER | CLONE_NEWNS | network | CLONE_NEWIPC | CLONE_NEWPID) == 0 else {
           throw SystemError("unshare", "", .current)
         }
         var byte: UInt8 = 0
@@ -147,6 +148,22 @@ struct RootfsUserNamespaceTests {
     let seen = try enter(fixture, spec, planInChild: true) { observe() + [text("/v/secret") ?? "no secret"] }
     #expect(Array(seen.prefix(wanted.count)) == wanted, "\(seen)")
     #expect(seen.last == "secret")
+  }
+
+  @Test("With the host's network its /sys is shown, since a new one is not allowed")
+  func hostNetwork() throws {
+    let fixture = try fixture()
+    var spec = spec()
+    spec.linux.namespaces.removeAll { $0.type == .network }
+    let seen = try enter(fixture, spec, network: 0) {
+      observe() + ["\(mountLine("/sys")?.options.contains("ro") == true)", "\(names("/sys").contains("class"))"]
+    }
+    #expect(Array(seen.prefix(wanted.count)) == wanted, "\(seen)")
+    #expect(Array(seen.suffix(2)) == ["true", "true"])
+    // With a new network there is no such excuse.
+    spec.linux.namespaces.append(.init(.network))
+    let refused = try enter(fixture, spec, network: 0) { [] }
+    #expect(refused.first?.contains("mount sysfs on /sys") == true, "\(refused)")
   }
 
   @Test("Flags that the host's mounts are locked with stay, unless the configuration asks for the contrary")

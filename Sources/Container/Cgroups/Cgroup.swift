@@ -101,8 +101,8 @@ public struct Cgroup: ~Copyable {
     switch placement.view {
     case .none: break
     case .unified(let path):
+      try naming("cgroups") { () throws(SystemError) in try CgroupTree.prepare(above: path) }
       fresh = try make(path, &made, occupied)
-      CgroupTree.enableAll(above: path)
     case .hierarchies(let hierarchies, let unified):
       for hierarchy in hierarchies {
         let isNew = try make(hierarchy.directory, &made, occupied)

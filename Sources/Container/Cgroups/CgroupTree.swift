@@ -52,10 +52,17 @@ extension CgroupTree {
     return isNew
   }
 
-  /// Hands down every controller that the top has, unless all are there already.
-  static func enableAll(above leaf: String) {
+  /// Makes what is missing above `leaf` and hands down to its children every controller that the top has, unless that is so already.
+  ///
+  /// To be called before `leaf` is made: while somebody else hands a controller down, a cgroup that is there already names it
+  /// before it has its files; one that is made then has them all, since the kernel makes it after the other is done.
+  static func prepare(above leaf: String) throws(SystemError) {
     let parent = CgroupFolder(CgroupPlacement.parent(leaf))
-    let there = CgroupFolder(leaf).readIfThere("cgroup.controllers") ?? ""
+    var there = parent.readIfThere("cgroup.subtree_control")
+    if there == nil {
+      _ = try make(parent)
+      there = parent.readIfThere("cgroup.subtree_control")
+    }
     var top = parent
     while true {
       let above = CgroupFolder(CgroupPlacement.parent(top.path))

@@ -10,18 +10,20 @@ extension Rootfs {
     if case .hierarchies(let hierarchies, let unified) = plan.cgroups, mount.type == "cgroup" {
       return try addHierarchies(hierarchies, unified: unified, mount, namespaced: plan.newCgroups)
     }
-    let host: String
+    let host: String?
     switch plan.cgroups {
     case .unified(let path): host = path
-    case .hierarchies(_, let unified): host = unified ?? "/sys/fs/cgroup/unified"
-    case .none: host = "/sys/fs/cgroup"
+    case .hierarchies(_, let unified): host = unified
+    case .none: host = nil
     }
     let tree = try unifiedTree(mount, host: host, namespaced: plan.newCgroups)
     try BindMount.applyCommon(tree.descriptor.rawValue, mount.options)
     try attach(tree, of: "cgroup2", mount)
   }
 
-  private func unifiedTree(_ mount: PlannedMount, host: String, namespaced: Bool) throws(ContainerError) -> SharedFile {
+  /// - Parameter host: the folder of the container's cgroup; nil when it has none, and sees what the host has.
+  private func unifiedTree(_ mount: PlannedMount, host: String?, namespaced: Bool) throws(ContainerError) -> SharedFile
+  {
     if namespaced {
       do throws(SystemError) {
         let context = try FileSystemContext("cgroup2")
@@ -33,17 +35,20 @@ extension Rootfs {
         guard error.errno == .notPermitted || error.errno == .busy else { throw ContainerError("", error) }
       }
     }
-    return try bound(host, mount)
+    if let host { return try bound(host, mount) }
+    return try bound("/sys/fs/cgroup", mount, recursive: true)
   }
 
-  private func bound(_ host: String, _ mount: PlannedMount) throws(ContainerError) -> SharedFile {
+  private func bound(_ host: String, _ mount: PlannedMount, recursive: Bool = false) throws(ContainerError)
+    -> SharedFile
+  {
     let tree = SharedFile(
-      try naming { () throws(SystemError) in try MountCalls.cloneTree(host, recursive: false) })
+      try naming { () throws(SystemError) in try MountCalls.cloneTree(host, recursive: recursive) })
     let raw = tree.descriptor.rawValue
     try naming { () throws(SystemError) in
       try MountCalls.change(
         raw, set: mount.options.attributes & ~(MountAttribute.accessTimes | MountAttribute.noDirectoryAccessTime),
-        propagation: MountFlag.slave)
+        propagation: MountFlag.slave, recursive: recursive)
     }
     return tree
   }

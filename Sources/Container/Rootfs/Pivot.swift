@@ -11,6 +11,11 @@ extension Rootfs {
   public mutating func pivot(keepOldRoot: Bool) throws(ContainerError) {
     let raw = root.descriptor.rawValue
     if keepOldRoot {
+      // What is taken away or mounted over there would be on the host as well.
+      guard !isShared else {
+        throw ContainerError(
+          .notSupported, "--no-pivot with linux.rootfsPropagation 'shared' would change the host's mounts")
+      }
       try naming("--no-pivot") { () throws(SystemError) in try Self.move(raw) }
     } else {
       try pivot(to: raw)
@@ -26,7 +31,7 @@ extension Rootfs {
       let host: SharedFile? = isShared ? SharedFile(try FileDescriptor.open("/", O_PATH | O_DIRECTORY)) : nil
       try MountCalls.enter(raw)
       do throws(SystemError) { try MountCalls.pivotHere() } catch {
-        guard error.errno == .invalid else { throw error }
+        guard error.errno == .invalid, !isShared else { throw error }
         try Self.leaveInitialRoot(raw)
       }
       // What goes away here must not go away on the host, which is told of it as long as its mounts are shared.

@@ -121,7 +121,8 @@ extension Rootfs {
     try naming { () throws(SystemError) in
       try MountCalls.change(raw, propagation: MountFlag.slave, recursive: true)
       // Without permission to change what is locked, what is asked for is at least added.
-      try MountCalls.change(raw, set: mount.options.attributes & ~MountAttribute.accessTimes)
+      let timeModes = MountAttribute.accessTimes | MountAttribute.noDirectoryAccessTime
+      try MountCalls.change(raw, set: mount.options.attributes & ~timeModes)
     }
     try BindMount.applyCommon(raw, mount.options)
     try attach(tree, of: "bind", mount)
@@ -151,7 +152,11 @@ extension Rootfs {
     var found = existing
     if found == nil { found = try findTarget(mount, followingLink: followingLink) }
     let target: SharedFile
-    if let found { target = found } else { target = try makeTarget(mount, as: try kind(of: raw)) }
+    if let found {
+      target = found
+    } else {
+      target = try makeTarget(mount, as: type == "bind" ? try kind(of: raw) : .folder)
+    }
     try checkTarget(target.descriptor.rawValue, mount, tree: raw)
     do throws(SystemError) { try MountCalls.attach(raw, onto: target.descriptor.rawValue) } catch {
       try explainMismatch(raw, target.descriptor.rawValue)
@@ -234,7 +239,6 @@ extension RootfsPlan {
     switch type {
     case "sysfs" where !newNetwork: return "/sys"
     case "proc" where !newProcessIDs: return "/proc"
-    case "mqueue": return nil
     default: return nil
     }
   }
