@@ -155,6 +155,8 @@ no_process() {
   local process own left=
   own=$(readlink /proc/self/ns/mnt)
   for process in /proc/[0-9]*; do
+    # Without a process namespace of this run's own, the machine's processes are seen, too.
+    [ "$cgroup_manager" != systemd ] || grep -q "$cgroup_parent" "$process/cgroup" 2>/dev/null || continue
     # A process that only waits to be reaped has no namespace any more.
     case $(readlink "$process/ns/mnt") in
       "$own" | '') ;;

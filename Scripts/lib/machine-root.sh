@@ -61,6 +61,8 @@ furnish() {
     fstrim.timer systemd-timesyncd.service getty@tty1.service apparmor.service systemd-networkd.service; do
     rm -f "$root"/etc/systemd/system/*.wants/$unit
   done
+  # Its device never comes up without udev, and systemd would wait for it.
+  ln -sf /dev/null "$root/etc/systemd/system/serial-getty@ttyS0.service"
   : >"$root/etc/fstab"
   # A change of lab-init reaches the machine by its initramfs, without a new disk.
   cat >"$root/etc/systemd/system/agent.service" <<'UNIT'
