@@ -56,6 +56,16 @@ let staticLink: [LinkerSetting] = [
     ], .when(configuration: .release))
 ]
 
+/// The one executable that needs a shared library, libvirt's, carries the rest with it just so.
+let dynamicLink: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-L\(embeddedLibraries())", "-lswiftUnicodeDataTables", "-lm", "-use-ld=lld",
+      "-Xclang-linker", "-Wno-unused-command-line-argument",
+      "-Xlinker", "--gc-sections", "-Xlinker", "--strip-all", "-Xlinker", "--icf=all", "-Xlinker", "-O2",
+    ], .when(configuration: .release))
+]
+
 func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
   .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift)
 }
@@ -67,7 +77,10 @@ func tests(_ room: String, _ more: [Target.Dependency] = []) -> Target {
 
 let package = Package(
   name: "vmrun",
-  products: [.executable(name: "vmrun", targets: ["vmrun"])],
+  products: [
+    .executable(name: "vmrun", targets: ["vmrun"]),
+    .executable(name: "vmrun-libvirt", targets: ["vmrun-libvirt"]),
+  ],
   targets: [
     .target(name: "CLinux"),
     .target(
@@ -103,10 +116,27 @@ let package = Package(
     room("OCI", ["JSON"]),
     room("Network", ["System", "CContainer", "CLinux"]),
     room("Container", ["Network", "OCI", "JSON", "System", "CContainer", "CLinux"]),
+    room("Statistics", []),
+    room("Report", ["Statistics", "JSON"]),
+    room("Bench", ["Report", "Statistics", "JSON", "System", "CContainer", "CLinux"]),
+    room("Isolation", ["Report", "JSON", "System", "CContainer", "CLinux"]),
+    room("Kernels", ["KernelCache", "Boot", "System", "CCodecs", "CContainer", "CLinux"]),
+    room(
+      "Doctor",
+      [
+        "Kernels", "Machine", "Hypervise", "Container", "Network", "GuestMemory", "JSON", "System", "CContainer",
+        "CLinux",
+      ]),
+    .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt")]),
+    room("Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"]),
+    .executableTarget(
+      name: "vmrun-libvirt", dependencies: ["Libvirt", "Machine", "System", "CLinux"], swiftSettings: swift,
+      linkerSettings: dynamicLink),
     .executableTarget(
       name: "vmrun",
       dependencies: [
-        "Machine", "GuestInit", "GuestProtocol", "Boot", "Container", "Network", "OCI", "JSON", "System", "CLinux",
+        "Machine", "GuestInit", "GuestProtocol", "Boot", "Container", "Network", "OCI", "JSON", "Kernels", "Doctor",
+        "Bench", "Isolation", "Report", "Statistics", "System", "CLinux",
       ],
       exclude: ["Link"],
       swiftSettings: swift,
@@ -126,6 +156,8 @@ let package = Package(
       swiftSettings: gnuSource),
     tests("System"), tests("GuestMemory"), tests("Hypervise"), tests("Boot"), tests("KernelCache"),
     tests("Virtio"), tests("Devices"), tests("Machine"),
+    tests("Statistics"), tests("Report", ["JSON"]), tests("Bench", ["Report"]), tests("Isolation", ["Report"]),
+    tests("Kernels"), tests("Doctor"), tests("Libvirt", ["Machine"]),
     tests("JSON"), tests("OCI", ["JSON"]), tests("Network", ["CContainer"]), tests("Container", ["OCI", "JSON"]),
     .testTarget(
       name: "CommandLineTests",

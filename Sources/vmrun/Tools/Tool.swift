@@ -1,0 +1,22 @@
+/// The commands beside launching and the runtime's verbs: `vmrun TOOL ...`.
+enum Tool: String, CaseIterable {
+  case bench, isolation, doctor, kernel
+
+  init?(word: [UInt8]) {
+    for tool in Self.allCases where word.elementsEqual(tool.rawValue.utf8) {
+      self = tool
+      return
+    }
+    return nil
+  }
+
+  /// Runs the tool with the words behind its name; returns the exit code.
+  func run(_ words: [[UInt8]]) -> Int32 {
+    switch self {
+    case .bench: return BenchTool.run(words)
+    case .isolation: return IsolationTool.run(words)
+    case .doctor: return DoctorTool.run(words)
+    case .kernel: return KernelTool.run(words)
+    }
+  }
+}
