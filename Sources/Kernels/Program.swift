@@ -84,27 +84,89 @@ public enum Program {
     _ path: String, _ arguments: [String], in folder: String = "/", milliseconds: Int? = nil,
     interruption: Interruption? = nil, tick: (() -> Void)? = nil
   ) throws(KernelsError) -> Outcome {
-    let output = try memory()
-    let errors = try memory()
-    let input = try nothing()
+    try Running(path, arguments, in: folder).finish(milliseconds: milliseconds, interruption: interruption, tick: tick)
+  }
+
+  /// This process's variables, but messages in English, for programs whose words are looked at or shown.
+  fileprivate static func environment() -> [[UInt8]] {
+    var variables: [[UInt8]] = [Array("LC_ALL=C".utf8), Array("DEBIAN_FRONTEND=noninteractive".utf8)]
+    // unsafe: the C library's array ends in a null pointer, and nobody changes it.
+    guard var next = unsafe clinux_environment() else { return variables }
+    while let text = unsafe next.pointee {
+      let variable = unsafe Array(String(cString: text).utf8)
+      if !variable.starts(with: "LC_ALL=".utf8), !variable.starts(with: "LANGUAGE=".utf8),
+        !variable.starts(with: "DEBIAN_FRONTEND=".utf8)
+      {
+        variables.append(variable)
+      }
+      unsafe next += 1
+    }
+    return variables
+  }
+
+  fileprivate static func nothing() throws(KernelsError) -> FileDescriptor {
+    do throws(SystemError) { return try FileDescriptor.open("/dev/null", O_RDONLY) } catch {
+      throw KernelsError(error.description)
+    }
+  }
+
+  fileprivate static func memory() throws(KernelsError) -> FileDescriptor {
+    let raw = unsafe ccontainer_memfd_create("vmrun-tool", UInt32(MFD_CLOEXEC))
+    guard raw >= 0 else { throw KernelsError(SystemError("memfd_create", "", .current).description) }
+    return FileDescriptor(owning: raw)
+  }
+
+  fileprivate static func contents(_ file: borrowing FileDescriptor) -> [UInt8] {
+    let size = (try? file.status()).map { Int($0.st_size) } ?? 0
+    return (try? file.readPrefix(min(max(size, 0), outputLimit))) ?? []
+  }
+}
+
+/// A program that was started. One that nobody waits for is killed with all that it started.
+public final class Running {
+  private let pid: Int32
+  private let process: FileDescriptor
+  private let output: FileDescriptor
+  private let errors: FileDescriptor
+  private var isOver = false
+
+  /// Starts it, as `Program.run` does.
+  public init(_ path: String, _ arguments: [String], in folder: String = "/") throws(KernelsError) {
+    let output = try Program.memory()
+    let errors = try Program.memory()
+    let input = try Program.nothing()
     let words = StringArray([Array(path.utf8)] + arguments.map { Array($0.utf8) })
-    let variables = StringArray(environment())
+    let variables = StringArray(Program.environment())
     // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed.
     let pid = withExtendedLifetime((words, variables)) {
       unsafe ccontainer_start_tool(
         folder, path, words.pointers, variables.pointers, input.rawValue, output.rawValue, errors.rawValue)
     }
     guard pid > 0 else { throw KernelsError(SystemError("execute", path, .current).description) }
-    let ending = wait(pid, milliseconds, interruption, tick)
-    return Outcome(ending: ending, output: contents(output), errors: contents(errors))
+    self.pid = pid
+    self.output = output
+    self.errors = errors
+    process = FileDescriptor(owning: ccontainer_pidfd_open(pid))
   }
 
-  private static func wait(
-    _ pid: Int32, _ milliseconds: Int?, _ interruption: Interruption?, _ tick: (() -> Void)?
-  ) -> Ending {
+  deinit {
+    if isOver { return }
+    _ = kill(-pid, SIGKILL)
+    _ = ccontainer_wait(pid, 0, nil)
+  }
+
+  /// Waits for its end, at most `milliseconds` from now.
+  public func finish(
+    milliseconds: Int?, interruption: Interruption? = nil, tick: (() -> Void)? = nil
+  ) -> Program.Outcome {
+    let ending = wait(milliseconds, interruption, tick)
+    isOver = true
+    return Program.Outcome(ending: ending, output: Program.contents(output), errors: Program.contents(errors))
+  }
+
+  private func wait(_ milliseconds: Int?, _ interruption: Interruption?, _ tick: (() -> Void)?) -> Program.Ending {
     let deadline = milliseconds.map { Clock.now() &+ UInt64($0) &* 1_000_000 }
-    let process = FileDescriptor(owning: ccontainer_pidfd_open(pid))
-    var forced: Ending?
+    var forced: Program.Ending?
     while true {
       var status: Int32 = 0
       // unsafe: the status is written before the call returns.
@@ -125,51 +187,20 @@ public enum Program {
         continue
       }
       var pause: Int32 = 200
-      if let deadline { pause = min(pause, Int32(clamping: (deadline &- Clock.now()) / 1_000_000 + 1)) }
+      if let deadline {
+        let now = Clock.now()
+        pause = min(pause, deadline > now ? Int32(clamping: (deadline - now) / 1_000_000 + 1) : 0)
+      }
+      // Without a pidfd (Linux before 5.3) the loop looks more often.
+      if process.rawValue < 0 { pause = min(pause, 10) }
       var ready = [
         pollfd(fd: process.rawValue, events: Int16(POLLIN), revents: 0),
         pollfd(fd: interruption?.signals.descriptor.rawValue ?? -1, events: Int16(POLLIN), revents: 0),
       ]
-      // Without a pidfd (Linux before 5.3) the loop looks more often.
-      if process.rawValue < 0 { pause = min(pause, 10) }
       // unsafe: two descriptors are polled.
       _ = unsafe poll(&ready, 2, pause)
       tick?()
     }
-  }
-
-  /// This process's variables, but messages in English, for programs whose words are looked at or shown.
-  private static func environment() -> [[UInt8]] {
-    var variables: [[UInt8]] = [Array("LC_ALL=C".utf8), Array("DEBIAN_FRONTEND=noninteractive".utf8)]
-    // unsafe: the C library's array ends in a null pointer, and nobody changes it.
-    guard var next = unsafe clinux_environment() else { return variables }
-    while let text = unsafe next.pointee {
-      let variable = unsafe Array(String(cString: text).utf8)
-      if !variable.starts(with: "LC_ALL=".utf8), !variable.starts(with: "LANGUAGE=".utf8),
-        !variable.starts(with: "DEBIAN_FRONTEND=".utf8)
-      {
-        variables.append(variable)
-      }
-      unsafe next += 1
-    }
-    return variables
-  }
-
-  private static func nothing() throws(KernelsError) -> FileDescriptor {
-    do throws(SystemError) { return try FileDescriptor.open("/dev/null", O_RDONLY) } catch {
-      throw KernelsError(error.description)
-    }
-  }
-
-  private static func memory() throws(KernelsError) -> FileDescriptor {
-    let raw = unsafe ccontainer_memfd_create("vmrun-tool", UInt32(MFD_CLOEXEC))
-    guard raw >= 0 else { throw KernelsError(SystemError("memfd_create", "", .current).description) }
-    return FileDescriptor(owning: raw)
-  }
-
-  private static func contents(_ file: borrowing FileDescriptor) -> [UInt8] {
-    let size = (try? file.status()).map { Int($0.st_size) } ?? 0
-    return (try? file.readPrefix(min(max(size, 0), outputLimit))) ?? []
   }
 }
 

@@ -9,4 +9,5 @@
 #include "constants.h"
 #include "netlink.h"
 #include "tools.h"
+#include "doctor.h"
 #endif
