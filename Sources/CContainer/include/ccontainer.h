@@ -8,4 +8,6 @@
 #include "json.h"
 #include "constants.h"
 #include "netlink.h"
+#include "tools.h"
+#include "doctor.h"
 #endif
