@@ -132,7 +132,7 @@ test_asked_for_rungs_are_not_doubted() {
   own --backend kvm --kernel "$T/kernel"
   is "exit code of --backend kvm" $code 125
   has "it is the kernel that is wrong" err '^vmrun: .*kernel'
-  hasnot "no reason line" err 'backend'
+  hasnot "no reason line" err '^vmrun: backend'
   is "nothing was probed" "$(ls -A cache/vmrun 2>/dev/null | grep -v kernels)" ""
   own --backend libvirt --kernel "$T/kernel"
   is "exit code of --backend libvirt" $code 42
