@@ -43,7 +43,7 @@ public struct BackendReport: Sendable {
   public var line: String { "backend \(name) (\(machine), \(acceleration)): \(reason)\n" }
 
   /// A JSON string (RFC 8259, section 7).
-  static func quoted(_ text: String) -> String {
+  package static func quoted(_ text: String) -> String {
     var bytes: [UInt8] = [UInt8(ascii: "\"")]
     for byte in text.utf8 {
       switch byte {

@@ -7,9 +7,6 @@ struct UsageError: Error {
   init(_ message: String) { self.message = message }
 }
 
-/// How `--timings` is printed.
-enum TimingsFormat { case table, json }
-
 /// What one command line asks for.
 enum Invocation {
   case help
