@@ -30,6 +30,18 @@ public enum KVMProbe {
     /// What the proof took, in nanoseconds; of what is remembered, what it took then.
     public let nanoseconds: UInt64
 
+    /// What was found.
+    public init(
+      ability: Ability, reason: String, remedy: String, module: String, isRemembered: Bool, nanoseconds: UInt64
+    ) {
+      self.ability = ability
+      self.reason = reason
+      self.remedy = remedy
+      self.module = module
+      self.isRemembered = isRemembered
+      self.nanoseconds = nanoseconds
+    }
+
     /// Whether KVM can run stock kernels.
     public var isCapable: Bool { ability == .capable }
   }

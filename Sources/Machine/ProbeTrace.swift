@@ -53,9 +53,9 @@ struct ProbeTrace {
   var ending = Ending.done
 
   /// Above this, guest code is emulated. What executes guest code at all needs a nanosecond or less for an instruction, a processor that is
-  /// itself emulated by translation needs some five; an emulator of single instructions needs 700 to 1100. This is ten times away from
+  /// itself emulated by translation needs some five; an emulator of single instructions needs 600 to 1100. This is ten times away from
   /// either.
-  static let slowestInstruction: UInt64 = 100
+  static let slowestInstruction: UInt64 = 60
 
   /// What follows, and why: a clause about `subject`, "KVM here (kvm_pvm)".
   func verdict(_ subject: String) -> (ability: KVMProbe.Ability, reason: String) {

@@ -5,13 +5,14 @@ import System
 public final class Timeline: @unchecked Sendable {
   /// The phases of a start, in the order in which they are normally reached.
   public enum Phase: Int, CaseIterable, Sendable {
-    case parse, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte,
+    case parse, backend, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte,
       exit, teardown
 
     /// The name in tables and JSON.
     public var name: String {
       switch self {
       case .parse: return "parse"
+      case .backend: return "backend"
       case .kernelFile: return "kernel file"
       case .openKVM: return "open KVM"
       case .createVM: return "create VM"
@@ -30,7 +31,7 @@ public final class Timeline: @unchecked Sendable {
 
   /// When vmrun's main was entered.
   public let start: UInt64
-  private var ends = InlineArray<13, UInt64>(repeating: 0)
+  private var ends = InlineArray<14, UInt64>(repeating: 0)
 
   /// A timeline that starts now.
   public init() { start = Clock.now() }

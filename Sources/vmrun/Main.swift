@@ -55,9 +55,9 @@ public func entry(
     switch try parser.parse() {
     case .help: return Output.standard(Help.text)
     case .version: return Output.standard(Help.version)
-    case .launch(let configuration, let timings):
+    case .launch(let configuration, let backend, let timings):
       timeline.end(.parse)
-      return launch(configuration, timings: timings, timeline: timeline)
+      return MachineLaunch(configuration: configuration, backend: backend, timings: timings, timeline: timeline).run()
     case .container(let configuration, let timings):
       if let failure = unsafe protect(argv) {
         Log.message(failure)
@@ -70,15 +70,6 @@ public func entry(
     Log.message("\(error.message)\n       \(Help.pointer)")
     return 125
   }
-}
-
-/// Runs one launch, tells what there is to tell, and returns the exit code.
-private func launch(_ configuration: Configuration, timings: TimingsFormat?, timeline: Timeline) -> Int32 {
-  let outcome = Launcher.run(configuration, timeline: timeline)
-  timeline.end(.teardown)
-  if let message = outcome.message { Log.message(message) }
-  TimingsReport(timeline).print(timings, exitCode: outcome.exitCode)
-  return outcome.exitCode
 }
 
 /// Sees to it that no container can write to this program's file: executes it anew from one that is read-only. Returns what went

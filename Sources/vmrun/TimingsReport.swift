@@ -13,9 +13,12 @@ struct TimingsReport {
 
   private let start: UInt64
   private let rows: [Row]
+  /// Of a virtual machine.
+  private let backend: BackendReport?
 
-  /// The phases of a virtual machine.
-  init(_ timeline: Timeline) {
+  /// The phases of a virtual machine on `backend`.
+  init(_ timeline: Timeline, backend: BackendReport) {
+    self.backend = backend
     start = timeline.start
     rows = timeline.waterfall.map { Row(name: $0.phase.name, length: $0.length, end: $0.end) }
   }
@@ -43,6 +46,7 @@ struct TimingsReport {
     }
     self.start = start
     self.rows = rows
+    backend = nil
   }
 
   /// Writes it to standard error in `format`; nothing for nil.
@@ -56,7 +60,8 @@ struct TimingsReport {
 
   /// A small table.
   var table: String {
-    var text = "phase              took     at (ms)\n"
+    var text = backend?.line ?? ""
+    text += "phase              took     at (ms)\n"
     for row in rows {
       text +=
         Self.pad(row.name, 12) + Self.pad(Self.milliseconds(row.length), 11, left: true)
@@ -72,7 +77,9 @@ struct TimingsReport {
       if !phases.isEmpty { phases += "," }
       phases += "{\"phase\":\"\(row.name)\",\"took_ns\":\(row.length),\"end_ns\":\(row.end)}"
     }
-    return "{\"clock\":\"CLOCK_MONOTONIC\",\"start_ns\":\(start),\"exit_code\":\(exitCode),\"phases\":[\(phases)]}\n"
+    var text = "{\"clock\":\"CLOCK_MONOTONIC\",\"start_ns\":\(start),\"exit_code\":\(exitCode),"
+    if let backend { text += backend.json + "," }
+    return text + "\"phases\":[\(phases)]}\n"
   }
 
   private static func milliseconds(_ nanoseconds: UInt64) -> String {
