@@ -54,7 +54,7 @@ enum DoctorTool {
   private static func width() -> Int {
     var size = winsize()
     // unsafe: the request fills the one struct it is given.
-    guard unsafe clinux_ioctl_pointer(1, UInt(clinux_tiocgwinsz.rawValue), &size) == 0, size.ws_col > 0 else {
+    guard unsafe clinux_ioctl_pointer(1, UInt(clinux_request.tiocgwinsz.rawValue), &size) == 0, size.ws_col > 0 else {
       return 100
     }
     return min(100, Int(size.ws_col))
