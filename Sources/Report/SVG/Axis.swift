@@ -89,9 +89,12 @@ struct Axis {
 
   private static func linear(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick], String) {
     let base = base(quantity, most)
-    var step = Logarithm.decade(below: max((most - least) / base / 5, 1e-9))
-    for factor in [10.0, 5, 2] where step * factor * 6 >= (most - least) / base && step * (factor == 10 ? 5 : factor == 5 ? 2 : 1) * 6 < (most - least) / base {
-      step *= factor
+    // The smallest of 1, 2, 5, 10 times a power of ten with at most six steps.
+    let rough = max((most - least) / base / 6, 1e-9)
+    let decade = Logarithm.decade(below: rough)
+    var step = decade
+    for factor in [1.0, 2, 5, 10] where decade * factor >= rough * 0.999 {
+      step = decade * factor
       break
     }
     if quantity == .count { step = max(1, step) }
@@ -104,7 +107,7 @@ struct Axis {
       let value = low + Double(index) * step
       ticks.append(
         Tick(
-          place: place(value, low, high, false), label: Figures.fixed(value, decimals: decimals), isMajor: index % 2 == 0))
+          place: place(value, low, high, false), label: Figures.fixed(value, decimals: decimals), isMajor: true))
       index += 1
     }
     return (low * base, high * base, ticks, unitName(quantity, most))

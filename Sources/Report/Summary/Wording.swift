@@ -57,6 +57,12 @@ struct Wording {
     var sentences: [String] = []
     let warm = summary.series(.warm)
     let main = warm.isEmpty ? summary.series(.cold) : warm
+    for comparison in summary.machinesByContainer where comparison.other != summary.reference {
+      var text = name(comparison.arm)
+      text += Self.verb(comparison.ratio)
+      text += Self.ratio(comparison.ratio, to: name(comparison.other))
+      sentences.append(text + ".")
+    }
     if let reference = main.first(where: { $0.arm == summary.reference }) {
       var text = "The reference, "
       text += name(reference.arm)
@@ -64,12 +70,6 @@ struct Wording {
       text += Self.duration(reference.interval)
       text += warm.isEmpty ? " with a cold page cache" : ""
       sentences.append(text + ": the median of " + Figures.grouped(UInt64(reference.wall.count)) + " runs.")
-    }
-    for comparison in summary.machinesByContainer where comparison.other != summary.reference {
-      var text = name(comparison.arm)
-      text += Self.verb(comparison.ratio)
-      text += Self.ratio(comparison.ratio, to: name(comparison.other))
-      sentences.append(text + ".")
     }
     for series in main where series.arm != summary.reference {
       var text = name(series.arm)
