@@ -109,7 +109,7 @@ struct TerminalText {
     var shown = Array(table.columns.indices)
     var left: [String] = []
     func natural(_ column: Int) -> Int {
-      var most = TextWidth.of(table.columns[column].title)
+      var most = TextWidth.of(table.columns[column].short ?? table.columns[column].title)
       for row in table.rows { most = max(most, TextWidth.of(row[column].text)) }
       return most
     }
@@ -135,7 +135,7 @@ struct TerminalText {
       }
       text += "\n"
     }
-    line(table.columns.map { Table.Cell($0.title) }, isHead: true)
+    line(table.columns.map { Table.Cell($0.short ?? $0.title) }, isHead: true)
     for row in table.rows { line(row, isHead: false) }
     if !left.isEmpty {
       var note = "  left out at this width: "

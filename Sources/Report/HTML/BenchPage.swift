@@ -112,7 +112,21 @@ struct BenchPage {
     page.figure(
       "Time of a run with a \(cache.rawValue) page cache", caption: caption, margin: .plain,
       panels: [Page.Panel(title: "", plot: plot.plot(), description: Self.joined(description))])
+    if plot.isWide { spread(plot.spread, series, &page) }
     page.table(tables.starts(cache))
+  }
+
+  /// Where the arms lie far apart, how each spreads around its own median.
+  private func spread(_ plot: Distribution, _ series: [SeriesSummary], _ page: inout Page) {
+    let words = series.map { one in
+      wording.name(one.arm) + ": fastest " + Figures.three(one.wall.minimum / one.wall.median) + ", p90 "
+        + Figures.three(one.wall.p90 / one.wall.median) + ", slowest " + Figures.three(one.wall.maximum / one.wall.median)
+        + " times its median."
+    }
+    page.figure(
+      "Spread of the runs",
+      caption: "The same runs, each by the median of its own arm: a narrow row is a steady arm, two hills are two ways to run.",
+      margin: .plain, panels: [Page.Panel(title: "", plot: plot.plot(), description: Self.joined(words))])
   }
 
   private func phases(_ page: inout Page) {
@@ -165,8 +179,9 @@ struct BenchPage {
       caption += " Curves of more than \(CDF.mostSteps) runs are drawn with \(CDF.mostSteps) steps, evenly by rank."
     }
     page.figure(
-      "Distribution of the time of a run", caption: caption, margin: .axis, panels: panels, legend: arms,
+      "Distribution of the time of a run, by level", caption: caption, margin: .axis, panels: panels, legend: arms,
       tables: [tables.concurrency()].compactMap { $0 })
+    if levels.count > 1 { byArm(points, levels.sorted(), arms, &page) }
     let rates = points.filter { $0.throughput != nil }
     guard !rates.isEmpty else { return }
     page.figure(
@@ -181,13 +196,42 @@ struct BenchPage {
                 style: arms[place].style,
                 points: rates.filter { $0.arm == arms[place].arm }.map { (Double($0.level), $0.throughput ?? 0) }
                   .sorted { $0.0 < $1.0 })
-            }, quantity: .rate, title: "runs at once", isEvenlySpaced: true
+            }, quantity: .rate, valueTitle: "runs/s", title: "runs at once", isEvenlySpaced: true
           ).plot(),
           description: Self.joined(
             rates.map {
               wording.name($0.arm) + ", \($0.level) at once: " + Figures.three($0.throughput ?? 0) + " runs/s."
             }))
       ], legend: arms)
+  }
+
+  /// The same curves, an arm to a panel, each with its own scale: what load does to it.
+  private func byArm(
+    _ points: [ConcurrencySummary], _ levels: [UInt32], _ arms: [Page.LegendEntry], _ page: inout Page
+  ) {
+    let panels = arms.map { entry in
+      let here = points.filter { $0.arm == entry.arm }.sorted { $0.level < $1.level }
+      let curves = here.map { point in
+        CDF.Curve(
+          style: ArmStyle.level(entry.style, levels.firstIndex(of: point.level) ?? 0, of: levels.count), sorted: point.sorted)
+      }
+      let axis = Axis(here.map { $0.latency.maximum }, .time, fromZero: true, mayBeLogarithmic: false)
+      return Page.Panel(
+        title: entry.name, plot: CDF(curves: curves, axis: axis).plot(),
+        description: Self.joined(
+          here.map {
+            "\($0.level) at once: half within " + Figures.duration($0.latency.median) + ", 99 % within "
+              + Figures.duration($0.latency.p99) + "."
+          }))
+    }
+    let grey = ArmStyle(colourClass: "a0", dashClass: "")
+    page.figure(
+      "Distribution of the time of a run, by arm",
+      caption: "Each panel has its own scale. The more runs at once, the stronger the line; curves that move right wait for each other.",
+      margin: .axis, panels: panels,
+      legend: levels.enumerated().map { index, level in
+        Page.LegendEntry(arm: 0, style: ArmStyle.level(grey, index, of: levels.count), name: "\(level) at once")
+      })
   }
 
   private func costs(_ page: inout Page) {
@@ -222,7 +266,7 @@ struct BenchPage {
           Page.Panel(
             title: "",
             plot: Bars(rows: measured.map { memoryRow($0) }, quantity: .memory, title: "memory").plot(),
-            description: Self.joined(measured.map { wording.name($0.arm) + ": " + memoryText($0) + "." }))
+            description: Self.joined(measured.map { memoryWords($0) }))
         ], keys: [("part1", "PSS, waiting"), ("part2", "peak RSS")])
     }
     page.table(tables.costs())
@@ -235,11 +279,20 @@ struct BenchPage {
     return Bars.Row(name: wording.name(one.arm), value: memoryText(one), style: styles[one.arm], bars: bars)
   }
 
+  /// "2.10 / 2.52 MiB": PSS and peak, or the one of them that was measured.
   private func memoryText(_ one: SeriesSummary) -> String {
-    var parts: [String] = []
-    if let share = report.series[one.index].residentShare { parts.append(Figures.bytes(Double(share))) }
-    if let peak = one.peakResident { parts.append("peak " + Figures.bytes(peak)) }
-    return parts.count == 2 ? parts[0] + ", " + parts[1] : parts.first ?? ""
+    let share = report.series[one.index].residentShare.map { Double($0) }
+    guard let share else { return one.peakResident.map { "peak " + Figures.bytes($0) } ?? "" }
+    guard let peak = one.peakResident else { return Figures.bytes(share) }
+    let unit = Unit.memory(for: [share, peak])
+    return unit.text(share) + " / " + unit.labelled(peak)
+  }
+
+  private func memoryWords(_ one: SeriesSummary) -> String {
+    var text = wording.name(one.arm) + ":"
+    if let share = report.series[one.index].residentShare { text += " PSS " + Figures.bytes(Double(share)) }
+    if let peak = one.peakResident { text += " peak " + Figures.bytes(peak) }
+    return text + "."
   }
 
   private func density(_ page: inout Page) {
@@ -265,7 +318,7 @@ struct BenchPage {
       }
       return Page.Panel(
         title: title,
-        plot: LinePlot(lines: lines, quantity: .memory, title: "instances", isEvenlySpaced: false).plot(),
+        plot: LinePlot(lines: lines, quantity: .memory, valueTitle: "memory", title: "instances", isEvenlySpaced: false).plot(),
         description: Self.joined(words))
     }
     let panels = [
