@@ -48,13 +48,12 @@ struct MarkdownTests {
     report.arms[1].name = Synthetic.hostile
     report.command = ["x", "````", Synthetic.hostile]
     let text = report.markdown()
-    #expect(!text.contains("<script"))
     #expect(!text.contains("\u{1B}"))
     #expect(!text.contains("\u{202E}"))
     // Outside of the fence, whose length exceeds any run of backticks inside.
     let fence = text.components(separatedBy: "`````sh\n")
     #expect(fence.count == 2)
-    #expect(!fence[0].contains("@everyone"))
+    #expect(!fence[0].contains("<script") && !fence[0].contains("@everyone"))
     let rows = fence[0].split(separator: "\n").filter { $0.contains("&lt;script&gt;") && $0.hasPrefix("|") }
     #expect(!rows.isEmpty)
     for row in rows {
@@ -66,7 +65,8 @@ struct MarkdownTests {
 
 struct TerminalTests {
   @Test func smallReport() {
-    let lines = Synthetic.small.terminalTable(width: 100, colour: false).split(separator: "\n", omittingEmptySubsequences: false)
+    let lines = Synthetic.small.terminalTable(width: 100, colour: false).split(
+      separator: "\n", omittingEmptySubsequences: false)
     #expect(lines[0] == "Start to end of one run, in ms, with a warm page cache; ratios to Host process")
     #expect(lines[1].hasPrefix("Arm           Runs  Median"))
     #expect(lines[2].hasPrefix("Host process     3    1.00"))
@@ -80,7 +80,9 @@ struct TerminalTests {
     let report = Synthetic.bench(runs: 12)
     let text = report.terminalTable(width: width, colour: false)
     // Tables keep their indispensable columns however narrow the terminal is: these need 78.
-    for line in text.split(separator: "\n") where width >= 80 { #expect(TextWidth.of(String(line)) <= width, "\(line)") }
+    for line in text.split(separator: "\n") where width >= 80 {
+      #expect(TextWidth.of(String(line)) <= width, "\(line)")
+    }
     let matrix = Synthetic.isolation.terminalTable(width: width, colour: false)
     for line in matrix.split(separator: "\n") { #expect(TextWidth.of(String(line)) <= width, "\(line)") }
   }
@@ -129,14 +131,17 @@ struct FiguresTests {
     #expect(Figures.fixed(1.005, decimals: 9) == "1.005000000")
   }
 
-  @Test(arguments: [(920.0, "920 ns"), (9_200, "9.20 µs"), (919_000, "919 µs"), (2.31e6, "2.31 ms"), (2.11e9, "2.11 s")])
+  @Test(arguments: [
+    (920.0, "920 ns"), (9_200, "9.20 µs"), (919_000, "919 µs"), (2.31e6, "2.31 ms"), (2.11e9, "2.11 s"),
+  ])
   func durations(_ pair: (Double, String)) { #expect(Figures.duration(pair.0) == pair.1) }
 
   @Test(arguments: [(100.0, "100 B"), (2048, "2.00 KiB"), (1_782_579, "1.70 MiB"), (3_221_225_472, "3.00 GiB")])
   func sizes(_ pair: (Double, String)) { #expect(Figures.bytes(pair.0) == pair.1) }
 
   @Test(arguments: [
-    (0 as Int64, "1970-01-01 00:00 UTC"), (951_827_696, "2000-02-29 12:34 UTC"), (1_787_493_900, "2026-08-23 14:05 UTC"),
+    (0 as Int64, "1970-01-01 00:00 UTC"), (951_827_696, "2000-02-29 12:34 UTC"),
+    (1_787_493_900, "2026-08-23 14:05 UTC"),
     (-1, "1969-12-31 23:59 UTC"), (4_107_542_400, "2100-03-01 00:00 UTC"), (.max, "9223372036854775807 s since 1970"),
   ])
   func dates(_ pair: (Int64, String)) { #expect(Figures.date(pair.0) == pair.1) }

@@ -13,7 +13,9 @@ private final class Seen: NSObject, XMLParserDelegate {
   private var open: [String] = []
   private var svg: [Set<String>] = []
   private var texts: [String] = []
-  private static let loading: Set = ["src", "srcset", "poster", "data", "action", "formaction", "xlink:href", "background"]
+  private static let loading: Set = [
+    "src", "srcset", "poster", "data", "action", "formaction", "xlink:href", "background",
+  ]
 
   static func parse(_ html: String) -> Seen {
     let seen = Seen()
@@ -59,12 +61,18 @@ private final class Seen: NSObject, XMLParserDelegate {
   func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
     open.removeLast()
     let content = texts.removeLast()
-    if name == "desc", content.rangeOfCharacter(from: .decimalDigits) == nil { problems.append("a description without figures") }
+    if name == "desc", content.rangeOfCharacter(from: .decimalDigits) == nil {
+      problems.append("a description without figures")
+    }
     if name == "title", content.isEmpty { problems.append("an empty title") }
-    if name == "style", content.contains("@import") || content.contains("url(") { problems.append("a style that loads") }
+    if name == "style", content.contains("@import") || content.contains("url(") {
+      problems.append("a style that loads")
+    }
     if name == "svg" {
       let found = svg.removeLast()
-      if !open.contains("svg"), found != ["title", "desc"] { problems.append("a drawing without title or description") }
+      if !open.contains("svg"), found != ["title", "desc"] {
+        problems.append("a drawing without title or description")
+      }
     }
   }
 }
@@ -86,7 +94,9 @@ struct PageTests {
     let seen = Seen.parse(Synthetic.isolation.html())
     #expect(seen.problems.isEmpty, "\(seen.problems)")
     #expect(seen.elements["table"] == 9)
-    for words in ["! shared", "≠ differs", "= same", "not measured: the guest has no fork(2)", "tracefs is not mounted"] {
+    for words in [
+      "! shared", "≠ differs", "= same", "not measured: the guest has no fork(2)", "tracefs is not mounted",
+    ] {
       #expect(seen.text.contains(words))
     }
   }
@@ -137,8 +147,10 @@ struct PageTests {
   }
 
   @Test(arguments: [
-    ("<b>", "&lt;b&gt;"), ("a & b", "a &amp; b"), ("\"'", "&quot;&#39;"), ("\u{0}\u{1B}\u{9B}", "\u{FFFD}\u{FFFD}\u{FFFD}"),
-    ("\u{FFFE}", "\u{FFFD}"), ("\t\n", "  "), ("한글 µ ≠", "한글 µ ≠"), (String(decoding: [0xFF, 0xC0, 0x41], as: UTF8.self), "\u{FFFD}\u{FFFD}A"),
+    ("<b>", "&lt;b&gt;"), ("a & b", "a &amp; b"), ("\"'", "&quot;&#39;"),
+    ("\u{0}\u{1B}\u{9B}", "\u{FFFD}\u{FFFD}\u{FFFD}"),
+    ("\u{FFFE}", "\u{FFFD}"), ("\t\n", "  "), ("한글 µ ≠", "한글 µ ≠"),
+    (String(decoding: [0xFF, 0xC0, 0x41], as: UTF8.self), "\u{FFFD}\u{FFFD}A"),
   ])
   func markupIsEscaped(_ pair: (String, String)) { #expect(Escaping.markup(pair.0) == pair.1) }
 
@@ -175,16 +187,19 @@ struct PageTests {
 
   @Test func phasesOfRunsThatAgree() {
     let vm = ReportSummary(Synthetic.small).series[1]
-    #expect(vm.phases == [
-      PhaseSummary(name: "open, KVM", start: 0, end: 550_000), PhaseSummary(name: "run", start: 550_000, end: 2_050_000),
-    ])
+    #expect(
+      vm.phases == [
+        PhaseSummary(name: "open, KVM", start: 0, end: 550_000),
+        PhaseSummary(name: "run", start: 550_000, end: 2_050_000),
+      ])
     #expect(vm.phaseRuns == 2)
   }
 }
 
 /// The pages in a real browser.
 struct BrowserTests {
-  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
   static let browser = ["chromium", "chromium-browser", "google-chrome"].flatMap { name in
     (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/\(name)" }
   }.first { FileManager.default.isExecutableFile(atPath: $0) }
@@ -225,7 +240,10 @@ struct BrowserTests {
       """
     let (status, output) = try check(page)
     #expect(status == 1)
-    for words in ["wider than the window", "a request: http://192.0.2.1/x.png", "contrast", "a script error", "on the console", "without figures", "a script element"] {
+    for words in [
+      "wider than the window", "a request: http://192.0.2.1/x.png", "contrast", "a script error", "on the console",
+      "without figures", "a script element",
+    ] {
       #expect(output.contains(words), "\(words) in \(output)")
     }
   }

@@ -25,7 +25,8 @@ enum Synthetic {
   private static let plans: [Plan] = [
     Plan(
       arm: Arm(
-        id: "host", name: "Host process", kind: .host, isPeer: false, command: ["images/payload/first-byte"]), wall: 0.92,
+        id: "host", name: "Host process", kind: .host, isPeer: false, command: ["images/payload/first-byte"]),
+      wall: 0.92,
       resident: 0.9, phases: []),
     Plan(
       arm: Arm(
@@ -66,7 +67,9 @@ enum Synthetic {
     var report = BenchReport()
     report.version = "0.5.0"
     report.date = 1_787_493_900
-    report.command = ["vmrun", "bench", "--runs", "\(runs)", "--seed", "5", "--concurrency", "1,2,4,8", "--html", "my report.html"]
+    report.command = [
+      "vmrun", "bench", "--runs", "\(runs)", "--seed", "5", "--concurrency", "1,2,4,8", "--html", "my report.html",
+    ]
     report.seed = 5
     report.reference = "host"
     report.arms = plans.map { $0.arm }
@@ -127,13 +130,17 @@ enum Synthetic {
   }
 
   static var isolation: IsolationReport {
-    func row(_ question: String, _ host: String, _ container: String, _ machine: String, shared: Bool = false, note: String = "") -> IsolationRow {
+    func row(
+      _ question: String, _ host: String, _ container: String, _ machine: String, shared: Bool = false,
+      note: String = ""
+    ) -> IsolationRow {
       IsolationRow(
         question: question, findings: [.value(host), .value(container), .value(machine)],
         isShared: [false, shared, false], note: note)
     }
     let titles = [
-      "Whose kernel answered", "System calls that are reachable", "System calls on the sandbox's behalf", "What is visible",
+      "Whose kernel answered", "System calls that are reachable", "System calls on the sandbox's behalf",
+      "What is visible",
       "Leaks", "Side effects that cross", "Limits that hold", "Privilege",
     ]
     return IsolationReport(
@@ -143,23 +150,31 @@ enum Synthetic {
           number: UInt32(index + 1), title: title,
           introduction: "The same questions on each side; what is asked here shows \(title.lowercased()).",
           rows: [
-            row("boot id", "6f1c22aa", "6f1c22aa", "c09d1e7b", shared: true, note: "A container has no kernel of its own: it is the host's that answers."),
+            row(
+              "boot id", "6f1c22aa", "6f1c22aa", "c09d1e7b", shared: true,
+              note: "A container has no kernel of its own: it is the host's that answers."),
             row("kernel release", "6.8.0-1021-generic", "6.8.0-1021-generic", "6.1.0-49-cloud-amd64", shared: true),
             row("processes that can be seen", "214", "2", "1"),
             row("page size", "4096", "4096", "4096"),
             IsolationRow(
-              question: "system calls reached, of 462", findings: [
+              question: "system calls reached, of 462",
+              findings: [
                 .value("431 reached, 31 no such call"), .value("318 reached, 96 filtered, 48 denied"),
                 .unknown("the guest has no fork(2)"),
               ], isShared: [false, false, false]),
             IsolationRow(
-              question: "host's kernel log", findings: [
-                .value("readable"), .unknown("needs CAP_SYSLOG, which the container lacks"), .value("its own, 61 lines"),
+              question: "host's kernel log",
+              findings: [
+                .value("readable"), .unknown("needs CAP_SYSLOG, which the container lacks"),
+                .value("its own, 61 lines"),
               ], isShared: [false, false, false], note: "What the guest logs never reaches the host's log."),
           ])
       },
       unmeasured: [Fact("VM exits by reason", "tracefs is not mounted")],
-      notShown: ["Faults in the hypervisor or the host's kernel that nobody knows yet.", "Side channels through caches, memory and branch predictors."],
+      notShown: [
+        "Faults in the hypervisor or the host's kernel that nobody knows yet.",
+        "Side channels through caches, memory and branch predictors.",
+      ],
       environment: [Fact("kernel", "6.8.0-1021 x86_64")])
   }
 
@@ -187,8 +202,10 @@ enum Synthetic {
       Series(
         arm: "vm", cache: .warm,
         samples: [
-          sample(2_500_000, 1, phases: [PhaseEnd(name: "open, KVM", end: 500_000), PhaseEnd(name: "run", end: 2_000_000)]),
-          sample(2_600_000, 3, phases: [PhaseEnd(name: "open, KVM", end: 600_000), PhaseEnd(name: "run", end: 2_100_000)]),
+          sample(
+            2_500_000, 1, phases: [PhaseEnd(name: "open, KVM", end: 500_000), PhaseEnd(name: "run", end: 2_000_000)]),
+          sample(
+            2_600_000, 3, phases: [PhaseEnd(name: "open, KVM", end: 600_000), PhaseEnd(name: "run", end: 2_100_000)]),
           sample(2_400_000, 5),
         ], bytesRead: 4096, systemCalls: 40, residentShare: 2_097_152),
     ]

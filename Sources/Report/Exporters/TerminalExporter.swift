@@ -37,7 +37,9 @@ extension IsolationReport {
       text.matrix(section, sides)
     }
     if !sections.isEmpty { text.paragraph(Self.legend) }
-    for fact in unmeasured { text.item("Not measured: " + Escaping.plain(fact.name) + ": " + Escaping.plain(fact.value)) }
+    for fact in unmeasured {
+      text.item("Not measured: " + Escaping.plain(fact.name) + ": " + Escaping.plain(fact.value))
+    }
     for limit in notShown { text.item("Not shown: " + Escaping.plain(limit)) }
   }
 }

@@ -105,6 +105,7 @@ enum StyleSheet {
     td strong{font-weight:680}
     .facts th{width:30%}
     .facts td{overflow-wrap:anywhere}
+    .see{margin:.6rem 0 .2rem;font-size:.9375rem}
     details{margin:.6rem 0 .2rem;font-size:.9375rem}
     summary{cursor:pointer;color:var(--link);padding:.3rem 0}
     .matrix th[scope=row]{width:26%}
@@ -137,7 +138,7 @@ enum StyleSheet {
     body{font-size:10pt}
     *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
     main,header,footer{max-width:none;padding-left:0;padding-right:0}
-    nav,summary{display:none}
+    nav,summary,.see{display:none}
     details::details-content{content-visibility:visible;block-size:auto}
     h2,h3,figcaption,caption{break-after:avoid}
     figure,tr,.tiles li,aside{break-inside:avoid}

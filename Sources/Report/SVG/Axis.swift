@@ -73,7 +73,7 @@ struct Axis {
     let decades = Logarithm.ten(high / low)
     var ticks: [Tick] = []
     var decade = Logarithm.decade(below: low / base) * base
-    while decade <= high * 1.001, ticks.count < 64 {
+    while decade <= high * 1.001, ticks.count < 60 {
       for factor in [1.0, 2.0, 5.0] {
         let value = decade * factor
         guard value >= low * 0.999, value <= high * 1.001 else { continue }
@@ -88,7 +88,8 @@ struct Axis {
     return (low, high, ticks)
   }
 
-  private static func linear(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick], String) {
+  private static func linear(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick], String)
+  {
     let base = base(quantity, most)
     // The smallest of 1, 2, 5, 10 times a power of ten with at most six steps.
     let rough = max((most - least) / base / 6, 1e-9)
@@ -143,7 +144,8 @@ struct Axis {
     case .count, .rate: break
     }
     let number = value / size
-    return Figures.fixed(number, decimals: number >= 0.999 ? 0 : number >= 0.0999 ? 1 : number >= 0.00999 ? 2 : 3) + name
+    return Figures.fixed(number, decimals: number >= 0.999 ? 0 : number >= 0.0999 ? 1 : number >= 0.00999 ? 2 : 3)
+      + name
   }
 }
 

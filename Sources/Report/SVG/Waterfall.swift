@@ -1,3 +1,5 @@
+import Statistics
+
 /// The phases of one arm, one below the other, each beginning where the one before ended.
 struct Waterfall {
   private static let rowHeight = 24.0
@@ -25,7 +27,9 @@ struct Waterfall {
       plot.text(TextWidth.cut(Escaping.plain(phase.name), to: 18), x: "-10", y: y + 14, "phase")
       plot.arm(style) { plot in
         // What is too short to see is still drawn, as a hairline.
-        plot.rectangle(x: start, y: y, width: max(0.003, end - start), height: 18, hasRest && index == phases.count - 1 ? "part2" : "bar")
+        plot.rectangle(
+          x: start, y: y, width: max(0.003, end - start), height: 18,
+          hasRest && index == phases.count - 1 ? "part2" : "bar")
       }
       let text = unit.text(phase.end - phase.start)
       if end < 0.8 {

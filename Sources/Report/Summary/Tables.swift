@@ -72,7 +72,8 @@ struct Tables {
     guard !one.phases.isEmpty else { return nil }
     let unit = Self.phaseUnit(one)
     var table = Table(
-      caption: "Phases of \(name(one.arm).text), in \(unit.name): medians of \(Figures.grouped(UInt64(one.phaseRuns))) runs",
+      caption:
+        "Phases of \(name(one.arm).text), in \(unit.name): medians of \(Figures.grouped(UInt64(one.phaseRuns))) runs",
       columns: [
         Table.Column(title: "Phase", isNumeric: false), Table.Column(title: "Took"), Table.Column(title: "Ended at"),
       ])
@@ -93,7 +94,8 @@ struct Tables {
     var table = Table(
       caption: "Several at once: time of each run in \(unit.name), and runs that end in a second",
       columns: [
-        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "At once"), Table.Column(title: "Runs", dispensable: 3),
+        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "At once"),
+        Table.Column(title: "Runs", dispensable: 3),
         Table.Column(title: "Runs/s"), Table.Column(title: "Median"), Table.Column(title: "p90", dispensable: 2),
         Table.Column(title: "p99", dispensable: 1),
       ])
