@@ -1,5 +1,5 @@
 /// The room's errors.
-public struct StatisticsError: Error, CustomStringConvertible {
+public struct ReportError: Error, CustomStringConvertible {
   /// What went wrong, on what, and why.
   public let description: String
 
