@@ -9,7 +9,9 @@ enum Archives {
       archive += "070701".utf8
       let size = UInt32(truncatingIfNeeded: content.count)
       let length = UInt32(truncatingIfNeeded: name.utf8.count + 1)
-      for field in [inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, length, 0] { archive += hexadecimal(field) }
+      for field in [inode, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, length, 0] {
+        archive += hexadecimal(field)
+      }
       archive += name.utf8
       archive.append(0)
       pad()

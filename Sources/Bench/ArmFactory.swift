@@ -105,7 +105,8 @@ public struct ArmFactory {
   private func linux() throws(BenchError) -> Candidate {
     guard let kernel else { throw BenchError(noKernel) }
     let arguments = [
-      stage.launcher, "--kernel", kernel, "--rootfs", stage.root, "--memory", "\(Self.guestMemory)M", "--timings=json", "--",
+      stage.launcher, "--kernel", kernel, "--rootfs", stage.root, "--memory", "\(Self.guestMemory)M", "--timings=json",
+      "--",
       Stage.payloadInside, Self.role,
     ]
     var made = candidate(
@@ -221,7 +222,8 @@ public struct ArmFactory {
     var made = candidate(
       "docker", "docker run", .container, isPeer: true,
       [
-        program, "run", "--rm", "--network", "none", "--name", Candidate.instance, image, Stage.payloadInside, Self.role,
+        program, "run", "--rm", "--network", "none", "--name", Candidate.instance, image, Stage.payloadInside,
+        Self.role,
       ], waits: false,
       note: "no network; what the daemon, containerd and the shim do is in the time and not in CPU, calls and memory")
     made.undo = [[program, "rm", "--force", Candidate.instance]]
@@ -236,8 +238,10 @@ public struct ArmFactory {
     try Files.write(Archives.initramfs(payload: payload), to: initramfs)
     func words(_ machine: [String], _ payload: String) -> [String] {
       [program, "-M", "microvm,acpi=off,rtc=on"] + machine + [
-        "-m", "\(Self.guestMemory)", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-        "-kernel", kernel, "-initrd", initramfs, "-append", "\(Self.kernelWords) rdinit=\(Stage.payloadInside) -- \(payload)",
+        "-m", "\(Self.guestMemory)", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial",
+        "stdio",
+        "-kernel", kernel, "-initrd", initramfs, "-append",
+        "\(Self.kernelWords) rdinit=\(Stage.payloadInside) -- \(payload)",
       ]
     }
     let (emulated, real) = (["-accel", "tcg", "-cpu", "max"], ["-accel", "kvm", "-cpu", "host"])

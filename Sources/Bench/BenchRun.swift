@@ -115,7 +115,8 @@ public final class BenchRun {
     let timings = candidate.tellsPhases ? Timings(child.errorText) : nil
     let sample = Sample(
       wall: end.wall, firstByte: child.firstByte, user: end.usage.user, system: end.usage.system,
-      peakResident: end.usage.resident, phases: timings?.phases(since: child.start, wall: end.wall) ?? [], order: order)
+      peakResident: end.usage.resident, phases: timings?.phases(since: child.start, wall: end.wall) ?? [], order: order,
+      exitCode: candidate.exitCode)
     order += 1
     return .sample(sample, read: end.usage.read, timings)
   }

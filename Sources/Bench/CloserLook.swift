@@ -20,7 +20,8 @@ extension BenchRun {
       let calls = countCalls(candidate)
       let share = waitingShare(candidate)
       if let share, share.guest > 0 {
-        candidates[index].arm.addNote("PSS without guest memory: \(Decimal.text(Double(share.all - share.guest) / 1_048_576, places: 1)) MiB")
+        candidates[index].arm.addNote(
+          "PSS without guest memory: \(Decimal.text(Double(share.all - share.guest) / 1_048_576, places: 1)) MiB")
       }
       for place in report.series.indices where report.series[place].arm == candidate.arm.id {
         report.series[place].systemCalls = calls
@@ -77,7 +78,9 @@ extension BenchRun {
   /// Ends waiting instances, the gentle way first.
   func endWaiting(_ children: [Child], of candidate: Candidate) {
     for child in children { child.release(candidate.farewell) }
-    Child.wait(for: children, until: Clock.now() &+ 5_000_000_000, interruption) { children.allSatisfy { $0.end != nil } }
+    Child.wait(for: children, until: Clock.now() &+ 5_000_000_000, interruption) {
+      children.allSatisfy { $0.end != nil }
+    }
     end(children, of: candidate)
   }
 

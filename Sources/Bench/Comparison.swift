@@ -40,7 +40,8 @@ public enum Comparison {
     for row in rows {
       let name = label(row)
       text += "  " + name + String(repeating: " ", count: width - name.utf8.count)
-      text += "  " + Decimal.text(row.then / 1e6, places: 3) + " -> " + Decimal.text(row.now / 1e6, places: 3) + " ms  x"
+      text +=
+        "  " + Decimal.text(row.then / 1e6, places: 3) + " -> " + Decimal.text(row.now / 1e6, places: 3) + " ms  x"
       text += Decimal.text(row.ratio.middle, places: 3) + " ["
       text += Decimal.text(row.ratio.low, places: 3) + ", " + Decimal.text(row.ratio.high, places: 3) + "]"
       text += row.hasChanged ? (row.ratio.middle > 1 ? "  slower" : "  faster") : "  no change seen"

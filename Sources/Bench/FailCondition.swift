@@ -46,7 +46,8 @@ public struct FailCondition: Equatable, Sendable {
   public init(parsing text: String) throws(BenchError) {
     func wrong(_ why: String) -> BenchError {
       BenchError(
-        "--fail-if '\(text)': \(why); expected ARM.METRIC>NUMBER such as 'vm-linux.p99>12ms' or 'container/host.median>1.5'")
+        "--fail-if '\(text)': \(why); expected ARM.METRIC>NUMBER such as 'vm-linux.p99>12ms' or 'container/host.median>1.5'"
+      )
     }
     self.text = text
     // Blanks around the parts are for readers.

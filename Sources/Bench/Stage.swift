@@ -35,7 +35,7 @@ public final class Stage {
       var template = Array("\(base)/vmrun-bench.XXXXXX".utf8) + [0]
       // unsafe: the template ends in NUL and is changed in place; characters and bytes have one layout.
       let made = unsafe template.withUnsafeMutableBytes { bytes in
-        guard let start = unsafe bytes.baseAddress else { return false }
+        guard let start = bytes.baseAddress else { return false }
         return unsafe mkdtemp(start.assumingMemoryBound(to: CChar.self)) != nil
       }
       guard made else { throw BenchError("make a folder in \(base): \(Errno.current)") }

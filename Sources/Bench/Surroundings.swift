@@ -124,7 +124,8 @@ public enum Surroundings {
       if line.starts(with: "Mitigation".utf8) { mitigated += 1 }
       if line.starts(with: "Vulnerable".utf8) { vulnerable += 1 }
     }
-    return "\(mitigated) mitigated, \(vulnerable) vulnerable, \(names.count - mitigated - vulnerable) not affected or unknown"
+    return
+      "\(mitigated) mitigated, \(vulnerable) vulnerable, \(names.count - mitigated - vulnerable) not affected or unknown"
   }
 
   /// Signs that the bench itself runs in a container.

@@ -1,3 +1,5 @@
+import Statistics
+
 /// The phases of one arm, one below the other, each beginning where the one before ended.
 struct Waterfall {
   private static let rowHeight = 24.0
