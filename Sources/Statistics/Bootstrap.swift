@@ -33,6 +33,9 @@ public struct Interval: Equatable, Sendable {
 /// - **Few samples** know too little of their tails: the percentiles are taken further out as Student's distribution is from the
 ///   normal one (Hesterberg's expanded percentile interval).
 ///
+/// What ten samples or so cannot show is a memory of an arm's own: there the intervals are too narrow (in simulations with a correlation
+/// of 0.6 they cover in 81 of 100 cases in place of 95; from 30 samples on in 91 and more).
+///
 /// Percentiles and not BCa: for a median the acceleration is estimated from few distinct values, and its coverage in simulations of
 /// the same arm twice is lower.
 public enum Bootstrap {
@@ -120,7 +123,7 @@ public enum Bootstrap {
   }
 
   /// How many neighbours are drawn together: 1 unless their autocorrelation is beyond chance; else what is best for an
-  /// autoregressive series of that correlation (Andrews 1991, for Bartlett's window), a quarter of all at most.
+  /// autoregressive series of that correlation (Andrews 1991, for Bartlett's window), a third of all at most.
   static func blockLength(_ values: [Double]) -> Int {
     let count = values.count
     guard count >= 8 else { return 1 }
@@ -132,11 +135,13 @@ public enum Bootstrap {
       if index > 0 { product += distance * (values[index - 1] - middle) }
     }
     guard square > 0 else { return 1 }
-    let correlation = min(0.95, product / square)
-    guard correlation > 1.645 / Double(count).squareRoot() else { return 1 }
+    // Estimated from few, it comes out too low by about (1 + 3 rho) / n.
+    let estimate = product / square
+    guard estimate > 1.2 / Double(count).squareRoot() else { return 1 }
+    let correlation = min(0.95, estimate + (1 + 3 * estimate) / Double(count))
     let excess = 1 - correlation * correlation
     let length = 1.1447 * Function.cubeRoot(4 * correlation * correlation / (excess * excess) * Double(count))
-    return max(1, min(count / 4, Int(length.rounded(.up))))
+    return max(1, min(count / 3, Int(length.rounded(.up))))
   }
 }
 

@@ -55,6 +55,7 @@ public func entry(
       try unsafe SelfProtection.ensure(argv: argv, envp: envp)
     }
   }
+  if let first = words.first, let role = HiddenRole(word: first) { return role.run(Array(words.dropFirst())) }
   if let first = words.first, let tool = Tool(word: first) { return tool.run(Array(words.dropFirst())) }
   do {
     var parser = ArgumentParser(words)

@@ -10,4 +10,5 @@
 #include "netlink.h"
 #include "tools.h"
 #include "doctor.h"
+#include "bench.h"
 #endif

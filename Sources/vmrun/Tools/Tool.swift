@@ -1,3 +1,5 @@
+import Bench
+
 /// The commands beside launching and the runtime's verbs: `vmrun TOOL ...`.
 enum Tool: String, CaseIterable {
   case bench, isolation, doctor, kernel
@@ -17,6 +19,27 @@ enum Tool: String, CaseIterable {
     case .isolation: return IsolationTool.run(words)
     case .doctor: return DoctorTool.run(words)
     case .kernel: return KernelTool.run(words)
+    }
+  }
+}
+
+/// What vmrun's executable is besides itself, for its own tools: `vmrun __ROLE ...`. Not for users.
+enum HiddenRole: String, CaseIterable {
+  /// The payload of the bench's arms.
+  case payload = "__payload"
+
+  init?(word: [UInt8]) {
+    for role in Self.allCases where word.elementsEqual(role.rawValue.utf8) {
+      self = role
+      return
+    }
+    return nil
+  }
+
+  /// Plays it with the words behind its name; returns the exit code.
+  func run(_ words: [[UInt8]]) -> Int32 {
+    switch self {
+    case .payload: return Payload.run(words)
     }
   }
 }
