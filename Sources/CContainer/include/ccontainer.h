@@ -8,4 +8,5 @@
 #include "json.h"
 #include "constants.h"
 #include "netlink.h"
+#include "isolation.h"
 #endif
