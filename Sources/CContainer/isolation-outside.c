@@ -287,6 +287,20 @@ int cisolation_lower_nice(void) {
   return -WEXITSTATUS(status);
 }
 
+long cisolation_readlink(const char *path, void *target, size_t size) { return readlink(path, target, size); }
+bool cisolation_may_write(const char *path) { return access(path, W_OK) == 0; }
+void *cisolation_hold_memory(int mebibytes) {
+  size_t size = (size_t)mebibytes << 20;
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+void cisolation_give_back_memory(void *memory, int mebibytes) { munmap(memory, (size_t)mebibytes << 20); }
+void cisolation_spin(int milliseconds) {
+  int64_t deadline = milliseconds_now() + milliseconds;
+  while (milliseconds_now() < deadline) {}
+}
+int cisolation_idle_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
 // ---- bombs
 
 // A child whose limits the caller has set, watched until it ends or its time is over. 0, an error number, or minus a signal.

@@ -1,3 +1,4 @@
+import CContainer
 import CLinux
 import System
 
@@ -66,7 +67,7 @@ enum SystemFile {
     var target = [UInt8](repeating: 0, count: 4096)
     // unsafe: readlink writes at most the array's count.
     let count = unsafe target.withUnsafeMutableBytes {
-      unsafe readlink(path, $0.baseAddress?.assumingMemoryBound(to: CChar.self), 4096)
+      unsafe cisolation_readlink(path, $0.baseAddress, 4096)
     }
     return count > 0 ? Text.string(target[..<count]) : ""
   }

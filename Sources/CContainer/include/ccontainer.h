@@ -9,4 +9,5 @@
 #include "constants.h"
 #include "netlink.h"
 #include "isolation.h"
+#include "tools.h"
 #endif

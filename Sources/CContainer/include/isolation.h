@@ -109,6 +109,16 @@ int cisolation_mount_tmpfs(const char *path);
 int cisolation_unmount(const char *path);
 int cisolation_securebits(void);
 int cisolation_lower_nice(void);
+// readlink(2) and access(2) with types that Swift passes.
+long cisolation_readlink(const char *path, void *target, size_t size);
+bool cisolation_may_write(const char *path);
+// Memory that is touched, of `mebibytes`; NULL when there is none. Given back by the second.
+void *cisolation_hold_memory(int mebibytes);
+void cisolation_give_back_memory(void *memory, int mebibytes);
+// Turns the processor for so long.
+void cisolation_spin(int milliseconds);
+// A local socket that is not connected, for the file table; -1 for none.
+int cisolation_idle_socket(void);
 
 // Bombs. Each runs in children of the caller, bounded by `most` and by `milliseconds`, and returns how far it came; *error is the error
 // number that stopped it, 0 for none, and -9 and the like when a signal did.

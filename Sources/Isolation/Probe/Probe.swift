@@ -78,8 +78,8 @@ public enum Probe {
     _ = cisolation_call(Int(cisolation_marker), 0, 0, 0, 0, 0, 0)
     var page = [UInt8](repeating: 0, count: 4096)
     var failures = 0
-    let scratch = ["/tmp", "/"].first { // unsafe: the path outlives the call.
-      unsafe access($0, W_OK) == 0 } ?? "/"
+    // unsafe: the path outlives the call.
+    let scratch = unsafe cisolation_may_write("/tmp") ? "/tmp" : ""
     let path = "\(scratch)/.vmrun-workload-\(getpid())"
     for _ in 0..<20 {
       do throws(SystemError) {

@@ -89,10 +89,11 @@ enum ProbeBombs {
   static let spinTime: Int32 = 1500
 
   static func run(_ channel: inout ProbeChannel) {
-    bomb("fork", &channel) { unsafe cisolation_bomb_forks(mostForks, 4000, $0) }
-    bomb("memory", &channel) { unsafe cisolation_bomb_memory(mostMebibytes, 6000, $0) }
-    bomb("descriptors", &channel) { unsafe cisolation_bomb_descriptors(mostDescriptors, 4000, $0) }
-    bomb("processor", &channel) { unsafe cisolation_bomb_processor(spinners, spinTime, $0) }
+    // unsafe: each writes the one number that it is given.
+    unsafe bomb("fork", &channel) { unsafe cisolation_bomb_forks(mostForks, 4000, $0) }
+    unsafe bomb("memory", &channel) { unsafe cisolation_bomb_memory(mostMebibytes, 6000, $0) }
+    unsafe bomb("descriptors", &channel) { unsafe cisolation_bomb_descriptors(mostDescriptors, 4000, $0) }
+    unsafe bomb("processor", &channel) { unsafe cisolation_bomb_processor(spinners, spinTime, $0) }
   }
 
   private static func bomb(
