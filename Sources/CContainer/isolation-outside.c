@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -76,6 +77,23 @@ int cisolation_spawn(const char *path, char *const *arguments, char *const *envi
     }
   }
   close(report[0]);
+  errno = number;
+  return pid;
+}
+
+int cisolation_start(const char *path, char *const *arguments, char *const *environment, int ends[3]) {
+  int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+  int pid = -1;
+  if (!pipe2(pipes[0], O_CLOEXEC) && !pipe2(pipes[1], O_CLOEXEC) && !pipe2(pipes[2], O_CLOEXEC)) {
+    pid = cisolation_spawn(path, arguments, environment, pipes[0][0], pipes[1][1], pipes[2][1]);
+  }
+  int number = errno;
+  static const int ours[3] = {1, 0, 0};
+  for (int i = 0; i < 3; i++) {
+    ends[i] = pipes[i][ours[i]];
+    if (pipes[i][!ours[i]] >= 0) close(pipes[i][!ours[i]]);
+    if (pid < 0 && ends[i] >= 0) close(ends[i]);
+  }
   errno = number;
   return pid;
 }
@@ -288,6 +306,7 @@ int cisolation_lower_nice(void) {
 }
 
 long cisolation_readlink(const char *path, void *target, size_t size) { return readlink(path, target, size); }
+int cisolation_make_folder(void *pattern) { return mkdtemp(pattern) ? 0 : errno; }
 bool cisolation_may_write(const char *path) { return access(path, W_OK) == 0; }
 void *cisolation_hold_memory(int mebibytes) {
   size_t size = (size_t)mebibytes << 20;

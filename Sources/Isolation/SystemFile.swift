@@ -15,6 +15,9 @@ enum SystemFile {
     }
   }
 
+  /// Whether this process has root's user.
+  static var isRoot: Bool { geteuid() == 0 }
+
   /// Reads at most `limit` bytes of a regular file, without ever waiting for more of it.
   static func read(_ path: String, limit: Int = 1 << 16) -> Reading {
     do throws(SystemError) {

@@ -64,6 +64,8 @@ int cisolation_install_test_filter(int denied, int missing, int deadly);
 
 // Starts a program in a process group of its own, which dies with its parent. Returns its PID, or -1 with errno.
 int cisolation_spawn(const char *path, char *const *arguments, char *const *environment, int in, int out, int err);
+// The same with new pipes for the three streams: ends[0] writes its input, ends[1] and ends[2] read what it writes.
+int cisolation_start(const char *path, char *const *arguments, char *const *environment, int ends[3]);
 // A child that sleeps under `name` until it is killed or its parent dies.
 int cisolation_sleeper(const char *name);
 // `count` children that end at once; all are waited for. Returns how many there were.
@@ -80,6 +82,9 @@ struct cisolation_counter {
   int main_pid, main_status;
   bool main_ended;
 };
+static inline __attribute__((unused)) uint32_t cisolation_count_of(const struct cisolation_counter *counter, uint32_t number) {
+  return number < cisolation_most_calls ? counter->calls[number] : 0;
+}
 void cisolation_seize(struct cisolation_counter *counter, int thread);
 // Handles what has happened to any child or tracee, without waiting. Returns how many events there were.
 int cisolation_step(struct cisolation_counter *counter);
@@ -112,6 +117,8 @@ int cisolation_lower_nice(void);
 // readlink(2) and access(2) with types that Swift passes.
 long cisolation_readlink(const char *path, void *target, size_t size);
 bool cisolation_may_write(const char *path);
+// mkdtemp(3): 0, or an error number.
+int cisolation_make_folder(void *pattern);
 // Memory that is touched, of `mebibytes`; NULL when there is none. Given back by the second.
 void *cisolation_hold_memory(int mebibytes);
 void cisolation_give_back_memory(void *memory, int mebibytes);

@@ -31,7 +31,10 @@ public enum Probe {
     if order.sections.contains(7) { return ProbeBombs.run(&channel) }
     if order.sections.contains(1) { ProbeFacts.kernel(&channel) }
     if order.sections.contains(4) { ProbeFacts.visible(&channel) }
-    if order.sections.contains(8) { ProbeFacts.privilege(&channel) }
+    if order.sections.contains(8) {
+      ProbeFacts.privilege(&channel)
+      channel.wait("privilege")
+    }
     if order.sections.contains(2) { calls(order, &channel) }
     if order.sections.contains(5) {
       ProbeEffects.canaries(order, &channel)
