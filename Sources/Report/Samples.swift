@@ -24,10 +24,12 @@ public struct Sample: Equatable, Sendable {
   public var phases: [PhaseEnd]
   /// The sample's place among all runs of the bench, from 0: what drift is looked for in.
   public var order: UInt64
+  /// What the run ended with: its exit code, or 128 and the signal's number.
+  public var exitCode: Int32
 
   public init(
     wall: UInt64, firstByte: UInt64? = nil, user: UInt64 = 0, system: UInt64 = 0, peakResident: UInt64 = 0,
-    phases: [PhaseEnd] = [], order: UInt64 = 0
+    phases: [PhaseEnd] = [], order: UInt64 = 0, exitCode: Int32 = 0
   ) {
     self.wall = wall
     self.firstByte = firstByte
@@ -36,6 +38,7 @@ public struct Sample: Equatable, Sendable {
     self.peakResident = peakResident
     self.phases = phases
     self.order = order
+    self.exitCode = exitCode
   }
 }
 

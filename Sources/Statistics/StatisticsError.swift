@@ -1,7 +1,0 @@
-/// The room's errors.
-public struct StatisticsError: Error, CustomStringConvertible {
-  /// What went wrong, on what, and why.
-  public let description: String
-
-  public init(_ description: String) { self.description = description }
-}
