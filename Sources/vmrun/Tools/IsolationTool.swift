@@ -1,4 +1,5 @@
 import CLinux
+import Devices
 import Isolation
 import JSON
 import Kernels
@@ -22,7 +23,7 @@ enum IsolationTool {
       return Output.standard(help)
     }
     do throws(UsageError) {
-      return compare(try parse(words))
+      return try compare(try parse(words))
     } catch {
       Log.message("\(error.message)\n       see vmrun isolation --help")
       return 125
@@ -138,10 +139,8 @@ enum IsolationTool {
   }
 
   private static func width() -> Int {
-    var size = winsize()
-    // unsafe: the one struct is filled.
-    let result = unsafe clinux_ioctl_pointer(1, UInt(clinux_tiocgwinsz.rawValue), &size)
-    return result == 0 && size.ws_col >= 40 ? Int(size.ws_col) : 120
+    guard let size = WindowSize(of: 1), size.columns >= 40 else { return 120 }
+    return Int(size.columns)
   }
 
   private static func wantsColour() -> Bool {

@@ -1,6 +1,10 @@
+import Isolation
+
 /// The commands beside launching and the runtime's verbs: `vmrun TOOL ...`.
 enum Tool: String, CaseIterable {
   case bench, isolation, doctor, kernel
+  /// vmrun's hidden role inside the sandboxes that `vmrun isolation` compares.
+  case isolationProbe = "__isolation-probe"
 
   init?(word: [UInt8]) {
     for tool in Self.allCases where word.elementsEqual(tool.rawValue.utf8) {
@@ -15,6 +19,7 @@ enum Tool: String, CaseIterable {
     switch self {
     case .bench: return BenchTool.run(words)
     case .isolation: return IsolationTool.run(words)
+    case .isolationProbe: return Probe.run(words)
     case .doctor: return DoctorTool.run(words)
     case .kernel: return KernelTool.run(words)
     }
