@@ -98,6 +98,15 @@ int cisolation_start(const char *path, char *const *arguments, char *const *envi
   return pid;
 }
 
+int cisolation_run(const char *path, char *const *arguments, char *const *environment) {
+  int pid = fork(), status;
+  if (pid == 0) {
+    execve(path, arguments, environment);
+    _exit(127);
+  }
+  return pid > 0 && waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
 int cisolation_sleeper(const char *name) {
   int pid = fork();
   if (pid == 0) {

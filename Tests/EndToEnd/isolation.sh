@@ -96,7 +96,7 @@ test_limits_hold() {
   says 7 "Memory bomb" >"$T/rows"
   within "the memory bomb" "$(sed -n 's/^container apart \([0-9]*\), then signal 9/\1/p' "$T/rows")" 20 64
   says 7 "Processors' worth" >"$T/rows"
-  within "hundredths of a processor" "$(sed -n 's/^container apart 0\.//p' "$T/rows" | sed 's/^0//')" 20 75
+  within "hundredths of a processor" "$(sed -n 's/^container apart 0\.//p' "$T/rows" | sed 's/^0//')" 3 60
   says 7 "Launcher alive" >"$T/rows"
   has "the launcher" "$T/rows" '^container apart yes'
 }

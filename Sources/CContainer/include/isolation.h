@@ -66,6 +66,8 @@ int cisolation_install_test_filter(int denied, int missing, int deadly);
 int cisolation_spawn(const char *path, char *const *arguments, char *const *environment, int in, int out, int err);
 // The same with new pipes for the three streams: ends[0] writes its input, ends[1] and ends[2] read what it writes.
 int cisolation_start(const char *path, char *const *arguments, char *const *environment, int ends[3]);
+// Runs a program to its end, with nothing but fork, exec and wait: its status, or -1 with errno.
+int cisolation_run(const char *path, char *const *arguments, char *const *environment);
 // A child that sleeps under `name` until it is killed or its parent dies.
 int cisolation_sleeper(const char *name);
 // `count` children that end at once; all are waited for. Returns how many there were.

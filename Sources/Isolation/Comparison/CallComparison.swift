@@ -39,16 +39,16 @@ extension Comparison {
     let top = highest ?? 0
     var rows = [
       row("Highest number that the kernel has") { side in
-        side.calls.highest.map { .value("\($0)") } ?? .unknown("nothing was tried")
+        guard let highest = side.calls.highest else { return .unknown("nothing was tried") }
+        let isHidden = side.calls.calls.contains { $0.number > highest && $0.callClass == .filtered }
+        return .value(isHidden ? "\(highest) or more: filtered above" : "\(highest)")
       },
       row("Filters could be asked") { side in
         .value(side.calls.calls.contains { $0.isFilterKnown } ? "yes" : "no: EPERM may be a filter's")
       },
     ]
     for kind in [CallClass.reached, .denied, .filtered, .missing] {
-      let note =
-        kind == .reached && container != nil
-        ? "What is reached in a container is code of the host's kernel, in a VM code of the guest's." : ""
+      let note = Self.note(kind, container)
       rows.append(
         row("0 to \(top): \(kind.rawValue)", note: note) { side in
           if side.calls.calls.isEmpty { return .unknown("nothing was tried") }
@@ -66,11 +66,26 @@ extension Comparison {
       rows: rows)
   }
 
+  private static func note(_ kind: CallClass, _ container: SideResult?) -> String {
+    guard let container, !container.calls.calls.isEmpty else { return "" }
+    switch kind {
+    case .reached: return "What is reached in a container is code of the host's kernel, in a VM code of the guest's."
+    case .denied where container.calls.count(.denied) == 0:
+      return "None in the container: docker's profile filters just the calls that its capabilities would not pass, so that the second wall stands behind the first unseen."
+    case .missing:
+      return "A filter answers first, also for numbers that no kernel has: in the container some of them count as filtered."
+    default: return ""
+    }
+  }
+
   /// The two other ways into an x86 kernel.
   private func entries() -> [IsolationRow] {
     let names = ["x32 calls (getpid)", "32-bit calls by int 0x80 (getpid)"]
     return names.enumerated().map { index, name in
-      row(name) { side in
+      let note =
+        index == 1 && container != nil
+        ? "Docker's profile permits the 32-bit entry too, by the same names: a second way into the same kernel." : ""
+      return row(name, note: note) { side in
         guard index < side.calls.extra.count else { return .unknown("not tried") }
         let call = side.calls.extra[index]
         switch call.callClass {

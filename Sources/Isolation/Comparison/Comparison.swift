@@ -67,7 +67,7 @@ struct Comparison {
       comparison.sections.append(make())
     }
     return IsolationReport(
-      sides: sides.map { $0.side.title }, sections: comparison.sections, unmeasured: unmeasured(),
+      sides: sides.map { $0.title }, sections: comparison.sections, unmeasured: unmeasured(),
       notShown: Self.notShown, environment: environment())
   }
 

@@ -72,10 +72,18 @@ extension Comparison {
         "\(damage.tasksMost > damage.tasksBefore ? damage.tasksMost - damage.tasksBefore : 0)"
       },
       bomb("Memory bomb, \(ProbeBombs.mostMebibytes) MiB at most: MiB touched", "memory") { "\($0)" },
-      damaged("MiB less available on the host", "memory") { damage in
+      damaged(
+        "MiB less available on the host", "memory",
+        note: machine == nil ? "" : "What a guest has touched stays the VM's until the VM ends."
+      ) { damage in
         "\(damage.memoryBefore > damage.memoryLeast ? (damage.memoryBefore - damage.memoryLeast) >> 10 : 0)"
       },
-      bomb("Descriptors, \(ProbeBombs.mostDescriptors) sockets at most: opened", "descriptors") { "\($0)" },
+      bomb(
+        "Descriptors, \(ProbeBombs.mostDescriptors) sockets at most: opened", "descriptors",
+        note: container == nil
+          ? ""
+          : "No limit of the container counts descriptors: what stops it is RLIMIT_NOFILE as it was passed on, and --memory, to which the kernel's objects are charged. They are files of the host's kernel; a VM's are its guest's."
+      ) { "\($0)" },
       damaged("Open files more on the host", "descriptors") { damage in
         "\(damage.filesMost > damage.filesBefore ? damage.filesMost - damage.filesBefore : 0)"
       },
@@ -95,8 +103,8 @@ extension Comparison {
       rows: rows)
   }
 
-  private func bomb(_ question: String, _ name: String, _ text: (Int64) -> String) -> IsolationRow {
-    row(question) { side in
+  private func bomb(_ question: String, _ name: String, note: String = "", _ text: (Int64) -> String) -> IsolationRow {
+    row(question, note: note) { side in
       if side.side == .host { return .unknown("no bomb is set off here") }
       let fields = Text.fields(Array((side.bombs["bomb.\(name)"] ?? "").utf8)[...])
       guard fields.count == 3, let count = Text.signed(fields[0]), let error = Text.signed(fields[1]) else {
@@ -108,8 +116,10 @@ extension Comparison {
     }
   }
 
-  private func damaged(_ question: String, _ name: String = "processor", _ text: (Damage) -> String) -> IsolationRow {
-    row(question) { side in
+  private func damaged(
+    _ question: String, _ name: String = "processor", note: String = "", _ text: (Damage) -> String
+  ) -> IsolationRow {
+    row(question, note: note) { side in
       if side.side == .host { return .unknown("no bomb is set off here") }
       guard let damage = side.damage.first(where: { $0.name == name }) else {
         return .unknown(side.bombFailure ?? "not set off")

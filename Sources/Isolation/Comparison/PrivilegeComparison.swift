@@ -38,6 +38,13 @@ extension Comparison {
       ? "" : "Root's container has no user namespace, as docker's: its root is the host's, held by capabilities, filter and mounts."
     var marked = rows
     if let index = marked.firstIndex(where: { $0.question.hasPrefix("User map") }) { marked[index].note = note }
+    if machine != nil, let index = marked.firstIndex(where: { $0.question == "Capabilities, effective" }) {
+      marked[index].note = "A VM's root has every capability, over the guest's kernel."
+    }
+    if let index = marked.firstIndex(where: { $0.question == "Their effective capabilities" }) {
+      marked[index].note =
+        "vmrun keeps what its user has: for a container's cgroup and mounts root's, for a VM nothing but access to /dev/kvm is needed, and a plain user's do."
+    }
     return IsolationSection(
       number: 8, title: "Privileges",
       introduction: "Of the probe inside, as its kernel shows them; and of the processes on the host that keep the sandbox, as the host's shows them.",

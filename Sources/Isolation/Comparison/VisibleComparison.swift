@@ -9,13 +9,17 @@ extension Comparison {
       said("Device nodes in /dev", "devices"), said("Their names", "devices.names"),
       row("Sensitive device nodes") { side in
         let names = side.findings.all("device.special")
-        return .value(names.isEmpty ? "none" : Text.list(names, most: 6), shared: !names.isEmpty && side.side == .container)
+        let isOwn = side.side == .vm && !names.isEmpty
+        return .value(
+          names.isEmpty ? "none" : Text.list(names, most: 6) + (isOwn ? " (the guest's own)" : ""),
+          shared: !names.isEmpty && side.side == .container)
       },
       said("Sockets in /proc/net", "sockets"),
       said(
         "Kernel modules listed", "modules",
-        note: "/proc/modules belongs to the kernel, not to a namespace: a container reads the host's.",
-        marks: container != nil),
+        note: container?.findings["modules"] == nil
+          ? "" : "/proc/modules belongs to the kernel, not to a namespace: a container reads the host's.",
+        marks: true),
       said("Processors", "processors", marks: true),
       said(
         "Processor model", "processor.model",

@@ -88,7 +88,9 @@ public final class IsolationRun {
     result.backend = Self.backend(sandbox.errors)
     switch ending {
     case .complete: break
-    case .interrupted(let number): interruption = number
+    case .interrupted(let number):
+      interruption = number
+      result.failure = "ended by signal \(number)"
     case .failed(let reason): result.failure = reason
     }
     guard result.failure == nil, interruption == nil else { return }
@@ -113,7 +115,9 @@ public final class IsolationRun {
     result.bombs = sandbox.reader.findings
     switch ending {
     case .complete: break
-    case .interrupted(let number): interruption = number
+    case .interrupted(let number):
+      interruption = number
+      result.bombFailure = "ended by signal \(number)"
     case .failed(let reason): result.bombFailure = reason
     }
   }

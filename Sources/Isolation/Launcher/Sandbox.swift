@@ -83,6 +83,7 @@ final class Sandbox {
       _ = unsafe cisolation_step(&counter)
       _ = read(errorOutput.rawValue) { keep($0) }
       var points: [String] = []
+      var hasEnded = false
       do throws(IsolationError) {
         var failure: IsolationError?
         let more = read(output.rawValue) { bytes in
@@ -90,7 +91,7 @@ final class Sandbox {
           do throws(IsolationError) { points += try reader.take(bytes) } catch { failure = error }
         }
         if let failure { throw failure }
-        if !more, counter.main_ended { ending = isComplete ? .complete : .failed(reason()) }
+        hasEnded = !more && counter.main_ended
       } catch {
         return stop(.failed("the probe said what no probe says: \(error.description)"))
       }
@@ -103,6 +104,7 @@ final class Sandbox {
           answer()
         }
       }
+      if hasEnded { ending = isComplete ? .complete : .failed(reason()) }
       observer.tick(self)
     }
     return stop(ending ?? .complete)

@@ -29,6 +29,13 @@ struct SideResult {
   var backend = ""
 
   init(_ side: IsolationSide) { self.side = side }
+
+  /// The column's name, with how a VM was run.
+  var title: String {
+    let words = backend.utf8.split(separator: UInt8(ascii: ",")).prefix(2).map { String(decoding: $0, as: UTF8.self) }
+    guard let first = words.first else { return side.title }
+    return "\(side.title) (\(first)\(words.count > 1 ? ",\(words[1])" : ""))"
+  }
 }
 
 /// System calls of the host's kernel that a sandbox's processes made, counted from outside.

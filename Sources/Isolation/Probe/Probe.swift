@@ -108,13 +108,10 @@ public enum Probe {
     let arguments = CStrings(["vmrun", "__isolation-probe", "nothing"])
     let variables = CStrings([])
     // unsafe: both arrays end in null pointers, and outlive the call.
-    let pid = withExtendedLifetime((arguments, variables)) {
-      unsafe cisolation_spawn("/proc/self/exe", arguments.array, variables.array, 0, 1, 2)
+    let status = withExtendedLifetime((arguments, variables)) {
+      unsafe cisolation_run("/proc/self/exe", arguments.array, variables.array)
     }
-    guard pid > 0 else { return false }
-    var status: Int32 = 0
-    // unsafe: the status is written before the call returns.
-    return unsafe ccontainer_wait(pid, 0, &status) == pid && status == 0
+    return status == 0
   }
 }
 

@@ -126,7 +126,9 @@ enum ProbeFacts {
     for name in [
       "Uid", "CapEff", "CapBnd", "CapPrm", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
     ] {
-      channel.put("status.\(name == "Seccomp_filters" ? "filters" : lower(name))", Text.value(name, in: status))
+      let value = Text.value(name, in: status)
+      let words = Text.fields(Array(value.utf8)[...]).map { Text.string($0) }
+      channel.put("status.\(name == "Seccomp_filters" ? "filters" : lower(name))", Text.list(words, most: 4))
     }
     for line in Text.lines(SystemFile.read("/proc/self/uid_map").bytes ?? []) {
       channel.put("uidmap", Text.list(Text.fields(line).map { Text.string($0) }, most: 3))
