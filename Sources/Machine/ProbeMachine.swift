@@ -97,7 +97,9 @@ struct ProbeMachine {
       switch try vcpu.run() {
       case .portOut(let port, 4, 1):
         var value: UInt32 = 0
-        vcpu.withPortOutput { bytes in for index in bytes.indices { value |= UInt32(bytes[index]) << (UInt32(index) * 8) } }
+        vcpu.withPortOutput { bytes in
+          for index in bytes.indices { value |= UInt32(bytes[index]) << (UInt32(index) * 8) }
+        }
         if isOver(port, value) { return }
       case .portIn(let port, 4, 1):
         let answer: UInt8 = Int(port) == PROBE_PORT_SPEED && wantsAnotherTry ? 1 : 0
@@ -106,7 +108,8 @@ struct ProbeMachine {
         if ThreadClock.now() - stepBegan >= Self.processorTime { return trace.ending = .stuck }
         if Clock.now() >= giveUp { return trace.ending = .starved }
       case .shutdown: return trace.ending = .shutdown
-      case let other: return trace.ending = .refused("answers the probe guest by \(other.name), which it never asks for")
+      case let other:
+        return trace.ending = .refused("answers the probe guest by \(other.name), which it never asks for")
       }
     }
   }

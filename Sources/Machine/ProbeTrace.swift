@@ -79,7 +79,8 @@ struct ProbeTrace {
     let instructions = UInt64(PROBE_SPEED_INSTRUCTIONS)
     guard let fastest else {
       let least = Duration.text(ProbeMachine.processorTime / instructions)
-      return ending == .stuck && step == PROBE_STEP_SPEED ? "emulates guest code, more than \(least) per instruction" : nil
+      return ending == .stuck && step == PROBE_STEP_SPEED
+        ? "emulates guest code, more than \(least) per instruction" : nil
     }
     guard fastest > instructions * Self.slowestInstruction else { return nil }
     return "emulates guest code, \(Duration.text(fastest / instructions)) per instruction"
