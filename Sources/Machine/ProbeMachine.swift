@@ -14,7 +14,7 @@ struct ProbeMachine {
   /// Time on the clock after which the guest is given up, whatever it got of the processor.
   static let patience: UInt64 = 3_000_000_000
   /// How often the loop is timed at most: a try in which the processor was taken away says nothing.
-  static let tries = 2
+  static let tries = 3
   /// How often the guest is interrupted for a look at the time, in nanoseconds. It repeats, since a signal just before KVM_RUN is lost.
   private static let period = 5_000_000
 

@@ -52,9 +52,9 @@ struct ProbeTrace {
   var fastest: UInt64?
   var ending = Ending.done
 
-  /// Above this, guest code is emulated. What executes guest code at all needs a nanosecond or less for an instruction, a processor that is
-  /// itself emulated by translation needs some five; an emulator of single instructions needs 600 to 1100. This is ten times away from
-  /// either.
+  /// Above this, in nanoseconds, guest code is emulated. What executes it needs a nanosecond or less for an instruction, or, where the
+  /// processor is itself emulated by translation, four with the share of an exit; an emulator of single instructions needs 600 to 1100.
+  /// This is more than ten times away from either.
   static let slowestInstruction: UInt64 = 60
 
   /// What follows, and why: a clause about `subject`, "KVM here (kvm_pvm)".
