@@ -14,7 +14,7 @@ struct ProbeMachine {
   /// Time on the clock after which the guest is given up, whatever it got of the processor.
   static let patience: UInt64 = 3_000_000_000
   /// How often the loop is timed at most: a try in which the processor was taken away says nothing.
-  static let tries = 2
+  static let tries = 3
   /// How often the guest is interrupted for a look at the time, in nanoseconds. It repeats, since a signal just before KVM_RUN is lost.
   private static let period = 5_000_000
 
@@ -97,7 +97,9 @@ struct ProbeMachine {
       switch try vcpu.run() {
       case .portOut(let port, 4, 1):
         var value: UInt32 = 0
-        vcpu.withPortOutput { bytes in for index in bytes.indices { value |= UInt32(bytes[index]) << (UInt32(index) * 8) } }
+        vcpu.withPortOutput { bytes in
+          for index in bytes.indices { value |= UInt32(bytes[index]) << (UInt32(index) * 8) }
+        }
         if isOver(port, value) { return }
       case .portIn(let port, 4, 1):
         let answer: UInt8 = Int(port) == PROBE_PORT_SPEED && wantsAnotherTry ? 1 : 0
@@ -106,7 +108,8 @@ struct ProbeMachine {
         if ThreadClock.now() - stepBegan >= Self.processorTime { return trace.ending = .stuck }
         if Clock.now() >= giveUp { return trace.ending = .starved }
       case .shutdown: return trace.ending = .shutdown
-      case let other: return trace.ending = .refused("answers the probe guest by \(other.name), which it never asks for")
+      case let other:
+        return trace.ending = .refused("answers the probe guest by \(other.name), which it never asks for")
       }
     }
   }

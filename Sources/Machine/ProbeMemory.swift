@@ -21,7 +21,9 @@ struct KVMModule: Equatable {
     for name in candidates {
       var status = stat()
       // unsafe: stat fills the one struct it is given; the path is NUL-terminated for the call.
-      if unsafe stat("/sys/module/\(name)", &status) == 0 { return KVMModule(name: name, generation: UInt64(status.st_ino)) }
+      if unsafe stat("/sys/module/\(name)", &status) == 0 {
+        return KVMModule(name: name, generation: UInt64(status.st_ino))
+      }
     }
     return KVMModule(name: "unknown", generation: 0)
   }

@@ -52,9 +52,9 @@ struct ProbeTrace {
   var fastest: UInt64?
   var ending = Ending.done
 
-  /// Above this, guest code is emulated. What executes guest code at all needs a nanosecond or less for an instruction, a processor that is
-  /// itself emulated by translation needs some five; an emulator of single instructions needs 600 to 1100. This is ten times away from
-  /// either.
+  /// Above this, in nanoseconds, guest code is emulated. What executes it needs a nanosecond or less for an instruction, or, where the
+  /// processor is itself emulated by translation, four with the share of an exit; an emulator of single instructions needs 600 to 1100.
+  /// This is more than ten times away from either.
   static let slowestInstruction: UInt64 = 60
 
   /// What follows, and why: a clause about `subject`, "KVM here (kvm_pvm)".
@@ -79,7 +79,8 @@ struct ProbeTrace {
     let instructions = UInt64(PROBE_SPEED_INSTRUCTIONS)
     guard let fastest else {
       let least = Duration.text(ProbeMachine.processorTime / instructions)
-      return ending == .stuck && step == PROBE_STEP_SPEED ? "emulates guest code, more than \(least) per instruction" : nil
+      return ending == .stuck && step == PROBE_STEP_SPEED
+        ? "emulates guest code, more than \(least) per instruction" : nil
     }
     guard fastest > instructions * Self.slowestInstruction else { return nil }
     return "emulates guest code, \(Duration.text(fastest / instructions)) per instruction"

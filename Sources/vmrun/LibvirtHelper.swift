@@ -41,7 +41,8 @@ enum LibvirtHelper {
   private static func missing(_ places: [String]) -> String {
     var text = "\(name), which has libvirt's QEMU run it, is not there (looked for as "
     for (index, place) in places.enumerated() { text += (index == 0 ? "" : ", ") + place }
-    text += ").\n       Build it: swift build -c release --product \(name) (needs the Debian package libvirt-dev; to run, "
+    text +=
+      ").\n       Build it: swift build -c release --product \(name) (needs the Debian package libvirt-dev; to run, "
     return text + "libvirt-daemon-driver-qemu and qemu-system-x86)"
   }
 

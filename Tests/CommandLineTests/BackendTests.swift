@@ -39,7 +39,10 @@ import Testing
     (["--backend="], "--backend : expected auto, kvm or libvirt"),
     (["--kernel", "k", "--backend", "qemu"], "--backend qemu: expected auto, kvm or libvirt"),
     (["--backend", "libvirt"], "the built-in guest runs on KVM alone"),
-    (["--container", "--backend", "kvm", "--rootfs", "r", "--", "x"], "--backend is for a VM and means nothing for a container"),
+    (
+      ["--container", "--backend", "kvm", "--rootfs", "r", "--", "x"],
+      "--backend is for a VM and means nothing for a container"
+    ),
     (["--backend", "auto", "--isolation", "container", "--rootfs", "r", "--", "x"], "means nothing for a container"),
     (["--bakend", "kvm"], "did you mean --backend?"),
   ])

@@ -28,25 +28,26 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    (PROBE_STEP_DONE, 1_200_001, ProbeTrace.Ending.done, "emulates guest code, 0.06 us per instruction"),
-    (PROBE_STEP_DONE, 22_000_000, .done, "emulates guest code, 1.1 us per instruction"),
-    (
-      PROBE_STEP_CMPXCHG16B, 13_000_000, .gaveUp,
-      "emulates guest code, 0.65 us per instruction, and cannot execute lock cmpxchg16b"
-    ),
-    (PROBE_STEP_CMPXCHG16B, 20_000, .gaveUp, "cannot execute lock cmpxchg16b"),
-    (PROBE_STEP_XSAVE, 20_000, .shutdown, "shuts the processor down at xsetbv, xsave and xrstor"),
-    (PROBE_STEP_MSR, 20_000, .wrong, "does the model-specific registers that kernels set first wrong"),
-    (PROBE_STEP_EXCEPTION, 20_000, .stuck, "does not get over an exception and iretq"),
-    (PROBE_STEP_SPEED, nil, .stuck, "emulates guest code, more than 2.5 us per instruction"),
-    (PROBE_STEP_SPEED, 26_000_000, .stuck, "emulates guest code, 1.3 us per instruction"),
-    (PROBE_STEP_SPEED, nil, .gaveUp, "cannot execute a plain loop"),
-    (PROBE_STEP_ENTRY, nil, .stuck, "does not get over the first instruction in 64-bit mode"),
-    (0, nil, .shutdown, "shuts the processor down at what stock kernels do first"),
-    (4_294_967_295, 1, .gaveUp, "cannot execute what stock kernels do first"),
-    (0, nil, .refused("lacks KVM_CAP_SPLIT_IRQCHIP"), "lacks KVM_CAP_SPLIT_IRQCHIP"),
-  ] as [(Int, UInt64?, ProbeTrace.Ending, String)])
+  @Test(
+    arguments: [
+      (PROBE_STEP_DONE, 1_200_001, ProbeTrace.Ending.done, "emulates guest code, 0.06 us per instruction"),
+      (PROBE_STEP_DONE, 22_000_000, .done, "emulates guest code, 1.1 us per instruction"),
+      (
+        PROBE_STEP_CMPXCHG16B, 13_000_000, .gaveUp,
+        "emulates guest code, 0.65 us per instruction, and cannot execute lock cmpxchg16b"
+      ),
+      (PROBE_STEP_CMPXCHG16B, 20_000, .gaveUp, "cannot execute lock cmpxchg16b"),
+      (PROBE_STEP_XSAVE, 20_000, .shutdown, "shuts the processor down at xsetbv, xsave and xrstor"),
+      (PROBE_STEP_MSR, 20_000, .wrong, "does the model-specific registers that kernels set first wrong"),
+      (PROBE_STEP_EXCEPTION, 20_000, .stuck, "does not get over an exception and iretq"),
+      (PROBE_STEP_SPEED, nil, .stuck, "emulates guest code, more than 2.5 us per instruction"),
+      (PROBE_STEP_SPEED, 26_000_000, .stuck, "emulates guest code, 1.3 us per instruction"),
+      (PROBE_STEP_SPEED, nil, .gaveUp, "cannot execute a plain loop"),
+      (PROBE_STEP_ENTRY, nil, .stuck, "does not get over the first instruction in 64-bit mode"),
+      (0, nil, .shutdown, "shuts the processor down at what stock kernels do first"),
+      (4_294_967_295, 1, .gaveUp, "cannot execute what stock kernels do first"),
+      (0, nil, .refused("lacks KVM_CAP_SPLIT_IRQCHIP"), "lacks KVM_CAP_SPLIT_IRQCHIP"),
+    ] as [(Int, UInt64?, ProbeTrace.Ending, String)])
   func everyFailureHasItsReason(step: Int, fastest: UInt64?, ending: ProbeTrace.Ending, reason: String) {
     let verdict = verdict(step, fastest, ending)
     #expect(verdict.ability == .incapable)
@@ -69,13 +70,14 @@ import Testing
     #expect(PROBE_LOAD_ADDRESS + 4096 <= PROBE_MEMORY && PROBE_STATE + 4096 <= PROBE_LOAD_ADDRESS)
   }
 
-  @Test(arguments: [
-    (KVMError.absent(path: "/dev/kvm"), "/dev/kvm is not there", "modprobe"),
-    (.notPermitted(path: "/dev/kvm"), "/dev/kvm: permission denied", "usermod -aG kvm"),
-    (.busy(path: "/dev/kvm"), "/dev/kvm is busy", ""),
-    (.apiVersion(path: "/dev/kvm", -1), "does not answer as KVM", ""),
-    (.open(path: "/dev/kvm", .ioError), "cannot open /dev/kvm", ""),
-  ] as [(KVMError, String, String)])
+  @Test(
+    arguments: [
+      (KVMError.absent(path: "/dev/kvm"), "/dev/kvm is not there", "modprobe"),
+      (.notPermitted(path: "/dev/kvm"), "/dev/kvm: permission denied", "usermod -aG kvm"),
+      (.busy(path: "/dev/kvm"), "/dev/kvm is busy", ""),
+      (.apiVersion(path: "/dev/kvm", -1), "does not answer as KVM", ""),
+      (.open(path: "/dev/kvm", .ioError), "cannot open /dev/kvm", ""),
+    ] as [(KVMError, String, String)])
   func whoCannotBeAskedIsToldApart(error: KVMError, reason: String, remedy: String) {
     let verdict = KVMProbe.verdict(error)
     #expect(verdict.ability == .unanswered && !verdict.isCapable && !verdict.isRemembered)
@@ -123,7 +125,8 @@ import Testing
     guard Self.expected != .unanswered else {
       // Then nothing may be kept.
       let folder = try TemporaryFolder()
-      #expect(KVMProbe.verdict(memory: ProbeMemory(folder: folder.path, boot: ProbeRecordTests.boot)).ability == .unanswered)
+      #expect(
+        KVMProbe.verdict(memory: ProbeMemory(folder: folder.path, boot: ProbeRecordTests.boot)).ability == .unanswered)
       #expect(access(folder.path + "/kvm-probe", F_OK) != 0)
       return
     }
@@ -160,7 +163,8 @@ import Testing
 
   @Test(arguments: [
     ("vmrun-kvm-probe 1", "vmrun-kvm-probe 2"), ("vmrun-kvm-probe 1", "vmrun-kvm-probe 01"),
-    ("vmrun-kvm-probe 1", "vmrun-kvm-probe  1"), ("vmrun-kvm-probe 1\n", ""), ("vmrun-kvm-probe 1", "\nvmrun-kvm-probe 1"),
+    ("vmrun-kvm-probe 1", "vmrun-kvm-probe  1"), ("vmrun-kvm-probe 1\n", ""),
+    ("vmrun-kvm-probe 1", "\nvmrun-kvm-probe 1"),
     ("boot ", "Boot "), ("boot d249e1ba-afa5-4496-860d-7c186529addd", "boot "), ("boot d249", "boot\td249"),
     ("module kvm_amd\n", ""), ("module kvm_amd", "module"), ("generation 8977", "generation -1"),
     ("generation 8977", "generation +1"), ("generation 8977", "generation 08977"),
@@ -205,7 +209,8 @@ import Testing
     #expect(memory.recall(Self.module) == nil)
     memory.keep(verdict(.incapable), Self.module)
     let recalled = try #require(memory.recall(Self.module))
-    #expect(recalled.isRemembered && recalled.ability == .incapable && recalled.reason == "why" && recalled.nanoseconds == 5)
+    #expect(
+      recalled.isRemembered && recalled.ability == .incapable && recalled.reason == "why" && recalled.nanoseconds == 5)
     #expect(ProbeMemory(folder: place, boot: "another").recall(Self.module) == nil)
     #expect(ProbeMemory(folder: place, boot: nil).recall(Self.module) == nil)
     #expect(memory.recall(KVMModule(name: "kvm_intel", generation: 8977)) == nil)
@@ -267,10 +272,11 @@ import Testing
     #expect(boot.utf8.count == 36 && boot == ProbeMemory.bootID())
   }
 
-  @Test(arguments: [
-    (nil, nil, nil), ("/x", "/h", "/x/vmrun"), ("x", "/h", "/h/.cache/vmrun"), (nil, "/h", "/h/.cache/vmrun"),
-    ("", "h", nil),
-  ] as [(String?, String?, String?)])
+  @Test(
+    arguments: [
+      (nil, nil, nil), ("/x", "/h", "/x/vmrun"), ("x", "/h", "/h/.cache/vmrun"), (nil, "/h", "/h/.cache/vmrun"),
+      ("", "h", nil),
+    ] as [(String?, String?, String?)])
   func theFolderFollowsTheEnvironment(cache: String?, home: String?, folder: String?) {
     #expect(CacheNote.folder(xdgCacheHome: cache, home: home) == folder)
     #expect(KernelCache.defaultFolder(xdgCacheHome: cache, home: home) == folder.map { $0 + "/kernels" })
