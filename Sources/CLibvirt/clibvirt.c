@@ -193,9 +193,13 @@ static void guard(int descriptor, const char *folder, const char *log, const cha
   while (count < 0 && errno == EINTR);
   if (count == 1) _exit(0);
   clibvirt_remove_folder(folder);
-  // The daemon writes a last line when it has ended the machine, half a minute after which nobody waits for it any more.
+  // The daemon writes a last line when it has ended the machine and the system's first process has collected QEMU, which takes some of
+  // them two seconds. After half a minute nobody waits for it any more.
   for (int tick = 0; tick < 600 && (tick < 10 || anybody_has(name)); tick++) usleep(50000);
-  usleep(500000);
+  for (int tick = 0; tick < 6; tick++) {
+    unlink(log);
+    usleep(500000);
+  }
   unlink(log);
   _exit(0);
 }

@@ -43,6 +43,9 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
   private static let bootLimit: UInt64 = 120_000_000_000
   /// How long the daemon may take to end the domain before it is left to its own devices, in nanoseconds.
   private static let endLimit: UInt64 = 15_000_000_000
+  /// The same when QEMU is dead, which the daemon sees only when the system's first process has collected it: some take seconds, and those of
+  /// many containers never do.
+  private static let deadLimit: UInt64 = 500_000_000
   private static let settlingInterval: UInt64 = 10_000_000
 
   /// Runs what `handover` asks for; `program` is vmrun's own file, the guest's init.
@@ -331,25 +334,28 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
   /// Ends QEMU at once, as vmrun's own machine ends: asked politely, which is all that libvirt does at first, it takes up to two seconds
   /// for it. Whatever a guest has flushed to a disk is the host kernel's by now.
   private func killQEMU() {
-    guard isVerified, let process = streams[0].peer?.process, process > 1,
-      // unsafe: the string lives during the call.
-      unsafe clibvirt_process_has(process, staging.name)
-    else { return }
-    _ = kill(process, SIGKILL)
+    if isQEMUAlive, let process = streams[0].peer?.process { _ = kill(process, SIGKILL) }
+  }
+
+  /// Whether the process at the other end of the console is there, not merely its remains, and this run's QEMU.
+  private var isQEMUAlive: Bool {
+    guard isVerified, let process = streams[0].peer?.process, process > 1 else { return false }
+    // unsafe: the string lives during the call.
+    return unsafe clibvirt_process_has(process, staging.name)
   }
 
   /// Waits until the domain is gone, and removes what is left of it. A daemon that takes too long does it when this process's connection is
   /// gone, and the guard does the rest.
   private func finish() {
-    let deadline = Clock.now() + Self.endLimit
-    while !hasEnded, Clock.now() < deadline {
+    let start = Clock.now()
+    while !hasEnded, Clock.now() - start < (isVerified && !isQEMUAlive ? Self.deadLimit : Self.endLimit) {
       var entries: InlineArray<2, pollfd> = [
         pollfd(fd: worker.ready.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
         pollfd(fd: signals.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
       ]
       var span = entries.mutableSpan
       // unsafe: poll(2) is given the array's two entries.
-      _ = unsafe span.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, 1000) }
+      _ = unsafe span.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, 100) }
       worker.ready.drain()
       while let report = worker.next() { if case .ended = report { hasEnded = true } }
       if signals.next() != nil { break }
