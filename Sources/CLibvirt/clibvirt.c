@@ -173,6 +173,19 @@ bool clibvirt_process_has(pid_t process, const char *name) {
   return count > 0 && memmem(text, (size_t)count, name, strlen(name));
 }
 
+void clibvirt_sweep_logs(const char *folder) {
+  DIR *stream = opendir(folder);
+  if (!stream) return;
+  for (struct dirent *entry; (entry = readdir(stream));) {
+    const char *name = entry->d_name;
+    size_t length = strlen(name);
+    if (strncmp(name, "vmrun-", 6) || length < 4 || strcmp(name + length - 4, ".log")) continue;
+    pid_t process = atoi(name + 6);
+    if (process > 0 && kill(process, 0) && errno == ESRCH) unlinkat(dirfd(stream), name, 0);
+  }
+  closedir(stream);
+}
+
 static bool anybody_has(const char *name) {
   DIR *processes = opendir("/proc");
   if (!processes) return false;

@@ -103,6 +103,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
     staging = try Staging(
       bases: Staging.bases(user: geteuid(), runtimeFolder: variable("XDG_RUNTIME_DIR")),
       size: try GuestFiles.stagedSize(configuration, archive), isShared: rung.isShared)
+    rung.sweepLogs()
     try staging.keepGuard(log: rung.log(of: staging.name))
     files = try GuestFiles.stage(configuration, archive, in: staging, isShared: rung.isShared)
     timeline.end(.initramfs)
