@@ -30,6 +30,12 @@ struct DomainXML {
   /// The sockets to which QEMU connects its serial ports, the first one first.
   var serialSockets: [String]
 
+  /// Everything that QEMU can emulate but what makes kernels choose ways that are slow in emulation: string instructions for copies of any
+  /// length, and page tables of five levels.
+  private static let emulatedProcessor =
+    "<cpu mode='maximum'><feature policy='disable' name='erms'/><feature policy='disable' name='fsrm'/>"
+    + "<feature policy='disable' name='la57'/></cpu>\n"
+
   /// The document.
   /// - Throws: when a name holds what XML cannot.
   func text() throws(LibvirtError) -> String {
@@ -43,7 +49,7 @@ struct DomainXML {
     // A PC switches itself off by ACPI. A microvm that has it has no clock that old kernels can calibrate theirs by: two of five boots of
     // Debian's 6.1 and 6.12 hang there.
     xml += machine == .q35 ? "</os>\n<features><acpi/></features>\n" : "</os>\n"
-    xml += isAccelerated ? "<cpu mode='host-passthrough'/>\n" : "<cpu mode='maximum'/>\n"
+    xml += isAccelerated ? "<cpu mode='host-passthrough'/>\n" : Self.emulatedProcessor
     // A reset is told as an event only when the machine goes on after it; vmrun ends it then.
     xml += "<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>\n<devices>\n"
     xml += "<controller type='usb' model='none'/>\n<memballoon model='none'/>\n"

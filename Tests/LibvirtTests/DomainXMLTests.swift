@@ -25,7 +25,7 @@ import Testing
         <initrd>/i</initrd>
         <cmdline>console=ttyS0 -- ttyS1</cmdline>
         </os>
-        <cpu mode='maximum'/>
+        <cpu mode='maximum'><feature policy='disable' name='erms'/><feature policy='disable' name='fsrm'/><feature policy='disable' name='la57'/></cpu>
         <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
         <devices>
         <controller type='usb' model='none'/>
