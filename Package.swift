@@ -66,8 +66,18 @@ let dynamicLink: [LinkerSetting] = [
     ], .when(configuration: .release))
 ]
 
-func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
-  .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift)
+/// Embedded Swift compiles the functions of other modules into each module that uses them, and the linker keeps one copy of each. The compiler
+/// makes an array literal of a function a constant named after the function and a number, and the numbers of two copies need not
+/// agree: a kept function then finds the other copy's constants. Where a module comes before those it uses in the
+/// linker's alphabetical order, its copies must have no such constants.
+let noOutlinedArrays: [SwiftSetting] = [
+  .unsafeFlags(["-Xllvm", "-sil-disable-pass=object-outliner"], .when(configuration: .release))
+]
+
+func room(
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = []
+) -> Target {
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift + settings)
 }
 
 func tests(_ room: String, _ more: [Target.Dependency] = []) -> Target {
@@ -133,9 +143,11 @@ let package = Package(
         "CLinux",
       ]),
     .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt")]),
-    room("Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"]),
+    room("Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"],
+      settings: noOutlinedArrays),
     .executableTarget(
-      name: "vmrun-libvirt", dependencies: ["Libvirt", "Machine", "System", "CLinux"], swiftSettings: swift,
+      name: "vmrun-libvirt", dependencies: ["Libvirt", "Machine", "Devices", "System", "CLinux"],
+      swiftSettings: swift + noOutlinedArrays,
       linkerSettings: dynamicLink),
     .executableTarget(
       name: "vmrun",

@@ -173,6 +173,19 @@ bool clibvirt_process_has(pid_t process, const char *name) {
   return count > 0 && memmem(text, (size_t)count, name, strlen(name));
 }
 
+void clibvirt_sweep_logs(const char *folder) {
+  DIR *stream = opendir(folder);
+  if (!stream) return;
+  for (struct dirent *entry; (entry = readdir(stream));) {
+    const char *name = entry->d_name;
+    size_t length = strlen(name);
+    if (strncmp(name, "vmrun-", 6) || length < 4 || strcmp(name + length - 4, ".log")) continue;
+    pid_t process = atoi(name + 6);
+    if (process > 0 && kill(process, 0) && errno == ESRCH) unlinkat(dirfd(stream), name, 0);
+  }
+  closedir(stream);
+}
+
 static bool anybody_has(const char *name) {
   DIR *processes = opendir("/proc");
   if (!processes) return false;
@@ -193,9 +206,13 @@ static void guard(int descriptor, const char *folder, const char *log, const cha
   while (count < 0 && errno == EINTR);
   if (count == 1) _exit(0);
   clibvirt_remove_folder(folder);
-  // The daemon writes a last line when it has ended the machine, half a minute after which nobody waits for it any more.
+  // The daemon writes a last line when it has ended the machine and the system's first process has collected QEMU, which takes some of
+  // them two seconds. After half a minute nobody waits for it any more.
   for (int tick = 0; tick < 600 && (tick < 10 || anybody_has(name)); tick++) usleep(50000);
-  usleep(500000);
+  for (int tick = 0; tick < 6; tick++) {
+    unlink(log);
+    usleep(500000);
+  }
   unlink(log);
   _exit(0);
 }

@@ -43,6 +43,9 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
   private static let bootLimit: UInt64 = 120_000_000_000
   /// How long the daemon may take to end the domain before it is left to its own devices, in nanoseconds.
   private static let endLimit: UInt64 = 15_000_000_000
+  /// The same when QEMU is dead, which the daemon sees only when the system's first process has collected it: some take seconds, and those of
+  /// many containers never do.
+  private static let deadLimit: UInt64 = 500_000_000
   private static let settlingInterval: UInt64 = 10_000_000
 
   /// Runs what `handover` asks for; `program` is vmrun's own file, the guest's init.
@@ -100,6 +103,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
     staging = try Staging(
       bases: Staging.bases(user: geteuid(), runtimeFolder: variable("XDG_RUNTIME_DIR")),
       size: try GuestFiles.stagedSize(configuration, archive), isShared: rung.isShared)
+    rung.sweepLogs()
     try staging.keepGuard(log: rung.log(of: staging.name))
     files = try GuestFiles.stage(configuration, archive, in: staging, isShared: rung.isShared)
     timeline.end(.initramfs)
@@ -123,6 +127,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
       try loop.run()
     }
     timeline.end(.exit)
+    killQEMU()
     worker.end()
     Terminal.restore()
     console.output?.abort()
@@ -304,8 +309,10 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
     // QEMU does not tell of processors that have halted for good. The kernel's last word does, when nothing follows it.
     let word = console.capture.tail(lines: 1)
     lastWord = (word.utf8.count, word.utf8.count == lastWord.count ? lastWord.ticks + 1 : 0)
-    if lastWord.ticks >= 4, Self.isLastWord(word) {
-      control.finish(.hung(message: "every processor halted with interrupts off"))
+    if lastWord.ticks >= 1, Self.isLastWord(word) {
+      // A kernel that knows no way to switch the machine off halts it instead.
+      control.finish(
+        machine == .microvm ? .powerOff : .hung(message: "every processor halted with interrupts off"))
     }
   }
 
@@ -325,18 +332,31 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
 
   // MARK: The end
 
+  /// Ends QEMU at once, as vmrun's own machine ends: asked politely, which is all that libvirt does at first, it takes up to two seconds
+  /// for it. Whatever a guest has flushed to a disk is the host kernel's by now.
+  private func killQEMU() {
+    if isQEMUAlive, let process = streams[0].peer?.process { _ = kill(process, SIGKILL) }
+  }
+
+  /// Whether the process at the other end of the console is there, not merely its remains, and this run's QEMU.
+  private var isQEMUAlive: Bool {
+    guard isVerified, let process = streams[0].peer?.process, process > 1 else { return false }
+    // unsafe: the string lives during the call.
+    return unsafe clibvirt_process_has(process, staging.name)
+  }
+
   /// Waits until the domain is gone, and removes what is left of it. A daemon that takes too long does it when this process's connection is
   /// gone, and the guard does the rest.
   private func finish() {
-    let deadline = Clock.now() + Self.endLimit
-    while !hasEnded, Clock.now() < deadline {
+    let start = Clock.now()
+    while !hasEnded, Clock.now() - start < (isVerified && !isQEMUAlive ? Self.deadLimit : Self.endLimit) {
       var entries: InlineArray<2, pollfd> = [
         pollfd(fd: worker.ready.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
         pollfd(fd: signals.descriptor.rawValue, events: Int16(POLLIN), revents: 0),
       ]
       var span = entries.mutableSpan
       // unsafe: poll(2) is given the array's two entries.
-      _ = unsafe span.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, 1000) }
+      _ = unsafe span.withUnsafeMutableBufferPointer { unsafe poll($0.baseAddress, 2, 100) }
       worker.ready.drain()
       while let report = worker.next() { if case .ended = report { hasEnded = true } }
       if signals.next() != nil { break }

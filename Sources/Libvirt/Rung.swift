@@ -105,16 +105,25 @@ enum Rung: Equatable, Sendable {
     }
   }
 
-  /// Where the driver keeps what QEMU says of the domain called `name`.
-  func log(of name: String) -> String {
-    let file = "/libvirt/qemu/log/\(name).log"
+  /// Where the driver keeps what QEMU says.
+  private var logFolder: String {
+    let folder = "/libvirt/qemu/log"
     switch self {
-    case .system: return "/var/log/libvirt/qemu/\(name).log"
-    case .rootSession: return Self.rootFolder + "/cache" + file
+    case .system: return "/var/log/libvirt/qemu"
+    case .rootSession: return Self.rootFolder + "/cache" + folder
     case .session:
-      if let folder = variable("XDG_CACHE_HOME"), folder.hasPrefix("/") { return folder + file }
-      return (variable("HOME") ?? "") + "/.cache" + file
+      if let cache = variable("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + folder }
+      return (variable("HOME") ?? "") + "/.cache" + folder
     }
+  }
+
+  /// What the driver keeps of what QEMU says of the domain called `name`.
+  func log(of name: String) -> String { "\(logFolder)/\(name).log" }
+
+  /// Removes the logs of runs that are no more: a daemon that was killed writes them anew when it starts again.
+  func sweepLogs() {
+    // unsafe: the string lives during the call.
+    unsafe clibvirt_sweep_logs(logFolder)
   }
 }
 

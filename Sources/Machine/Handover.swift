@@ -22,6 +22,9 @@ public struct Handover: Sendable {
   public var acceleration: Acceleration
   /// `--timings`: 0 none, 1 a table, 2 JSON.
   public var timings: UInt8
+  /// When the command line was understood, and when libvirt was chosen: nanoseconds from `start`, 0 when nobody noted it.
+  public var parsed: UInt64 = 0
+  public var chosen: UInt64 = 0
 
   public init(
     configuration: Configuration, start: UInt64, reason: String, acceleration: Acceleration, timings: UInt8 = 0
@@ -40,12 +43,14 @@ public struct Handover: Sendable {
   private static let version: UInt32 = 1
 
   /// The hand-over in bytes, little-endian. A string is its length (32 bits) and its UTF-8 or raw bytes, an optional one a byte 0 or 1
-  /// before it: magic, version, start, acceleration, timings, reason; then the configuration in the order of its declaration.
+  /// before it: magic, version, start, parsed, chosen, acceleration, timings, reason; then the configuration in the order of its declaration.
   public func encoded() -> [UInt8] {
     var bytes = HandoverWriter()
     bytes.integer(Self.magic)
     bytes.integer(Self.version)
     bytes.integer(start)
+    bytes.integer(parsed)
+    bytes.integer(chosen)
     bytes.integer(acceleration.rawValue)
     bytes.integer(timings)
     bytes.string(reason)
@@ -79,6 +84,8 @@ public struct Handover: Sendable {
       throw HandoverError("version \(version) is not \(Self.version): vmrun and vmrun-libvirt are not of one build")
     }
     start = try reader.integer(UInt64.self)
+    parsed = try reader.integer(UInt64.self)
+    chosen = try reader.integer(UInt64.self)
     guard let acceleration = Acceleration(rawValue: try reader.integer(UInt8.self)) else {
       throw HandoverError("unknown acceleration")
     }

@@ -43,6 +43,11 @@ public final class Timeline: @unchecked Sendable {
   /// A timeline that another process began at `start`, on the same clock.
   public init(start: UInt64) { self.start = min(start, Clock.now()) }
 
+  /// Phase `phase` ended `nanoseconds` after the start, as another process noted; 0, and what lies ahead, is no such time.
+  public func end(_ phase: Phase, after nanoseconds: UInt64) {
+    if nanoseconds > 0, nanoseconds <= Clock.now() - start { ends[phase.rawValue] = start + nanoseconds }
+  }
+
   /// Phase `phase` ends now; the first call for a phase counts.
   public func end(_ phase: Phase) {
     if ends[phase.rawValue] == 0 { ends[phase.rawValue] = Clock.now() }

@@ -41,6 +41,8 @@ private func run(_ file: consuming FileDescriptor, _ program: SharedFile) -> Int
   // Nobody that is started from here has use for it.
   _ = clinux_fcntl(program.descriptor.rawValue, F_SETFD, Int(FD_CLOEXEC))
   let timeline = Timeline(start: handover.start)
+  timeline.end(.parse, after: handover.parsed)
+  timeline.end(.backend, after: handover.chosen)
   let (outcome, backend) = LibvirtSession.run(handover, program: program, timeline: timeline)
   timeline.end(.teardown)
   if let message = outcome.message { Log.message(message) }

@@ -88,7 +88,9 @@ struct MachineLaunch {
     let rung = Backend.choose(backend, configuration, timings: timings, start: timeline.start) { KVMProbe.verdict() }
     timeline.end(.backend)
     switch rung {
-    case .helper(let handover):
+    case .helper(var handover):
+      handover.parsed = timeline.reached(.parse) ?? 0
+      handover.chosen = timeline.reached(.backend) ?? 0
       // It comes back only when there is nobody to hand over to.
       Log.message(Self.failure(handover, LibvirtHelper.execute(handover)))
       return 125

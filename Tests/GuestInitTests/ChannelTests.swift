@@ -33,6 +33,9 @@ private final class FakeTransport: ChannelTransport {
   }
 
   func silenceDoorbell() {}
+  var wantsOutput: Bool { false }
+  func settle() {}
+  let inputWindow = 1 << 10
   func mark(_ phase: Phase) { phases.append(phase) }
 }
 

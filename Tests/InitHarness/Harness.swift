@@ -39,6 +39,11 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
   } catch {
     channel.send(.failure(code: error.code, message: error.message))
   }
+  while !channel.isDrained {
+    _ = usleep(1000)
+    channel.flush()
+  }
+  channel.settle()
   return 0
 }
 

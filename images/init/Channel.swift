@@ -30,7 +30,7 @@ import System
   /// See `ChannelTransport.inputWindow`.
   var inputWindow: Int { transport.inputWindow }
   /// See `ChannelTransport.settle`. Only while drained.
-  func settle() { transport.settle() }
+  public func settle() { transport.settle() }
 
   /// Sends a message, behind what waits already.
   public func send(_ message: GuestMessage) {

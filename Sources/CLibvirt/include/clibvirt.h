@@ -56,6 +56,9 @@ void clibvirt_dismiss(int descriptor, pid_t child);
 // Returns 0 or an errno.
 int clibvirt_enter_user_namespace(uid_t user, gid_t group);
 
+// Removes the files "vmrun-PID-*.log" in `folder` whose process is no more.
+void clibvirt_sweep_logs(const char *folder);
+
 // Whether process `process` has `name` in its arguments.
 bool clibvirt_process_has(pid_t process, const char *name);
 
