@@ -32,7 +32,7 @@ enum KVMChecks {
       return "\(KVM.devicePath) opens, API version 12"
     }
     var findings = [device(opened, node, caller)]
-    if let node { findings.append(permissions(node, caller)) }
+    if let node, opened.succeeded { findings.append(permissions(node, caller)) }
     guard opened.succeeded else { return findings + [guest(opened, caller)] }
     findings.append(
       machine(

@@ -40,6 +40,14 @@ public enum Program {
     public let output: [UInt8]
     public let errors: [UInt8]
 
+    /// What came of a program that ended so.
+    public init(ending: Ending, output: [UInt8], errors: [UInt8]) {
+      self.ending = ending
+      self.output = output
+      self.errors = errors
+    }
+
+    /// Whether it ended well.
     public var succeeded: Bool { ending == .exited(0) }
 
     /// The last line that is not empty of what it said on standard error, or how it ended.
