@@ -138,8 +138,14 @@ test_kernel_fetch_without_network() {
   is "exit code" $code 125
   empty "standard output" out
   has "what apt could not do" err 'apt-get update did not succeed'
-  has "what is missing" err 'linux-image-cloud-amd64 is not in the package lists'
-  has "what to do" err 'sources\.list|--kernel FILE'
+  has "the cause" err "cannot read Debian's package lists: .*(127\.0\.0\.1|[Cc]onnect|fetch)"
+  has "what to do" err 'type the same again'
+  nothing_half_fetched
+  : >"$T/etc/sources.list"
+  vm kernel fetch debian 6.12
+  is "exit code without sources" $code 125
+  has "the cause" err 'linux-image-6.12-cloud-amd64 is not in the package lists'
+  has "what to do" err 'sources\.list.*--kernel FILE'
   nothing_half_fetched
 }
 
