@@ -219,7 +219,7 @@ enum CgroupChecks {
     case .refused(let reason):
       return .lacks(
         id, .cgroups, controller.name, reason, state: state,
-        cost: caller.isRoot ? controller.cost : "\(controller.cost), without root",
+        cost: controller.cost,
         remedy: caller.isRoot ? "mount -o remount,rw /sys/fs/cgroup" : delegate, group: "limits")
     }
   }
