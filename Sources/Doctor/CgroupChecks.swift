@@ -215,12 +215,12 @@ enum CgroupChecks {
       }
       return .lacks(
         id, .cgroups, controller.name, "no cgroup has it", state: state, cost: controller.cost,
-        remedy: isUnified ? remedy : caller.asRoot("sh -c '\(remedy)'"))
+        remedy: isUnified ? remedy : caller.asRoot("sh -c '\(remedy)'"), group: "limits")
     case .refused(let reason):
       return .lacks(
         id, .cgroups, controller.name, reason, state: state,
-        cost: caller.isRoot ? controller.cost : "\(controller.cost), without root",
-        remedy: caller.isRoot ? "mount -o remount,rw /sys/fs/cgroup" : delegate, group: "")
+        cost: controller.cost,
+        remedy: caller.isRoot ? "mount -o remount,rw /sys/fs/cgroup" : delegate, group: "limits")
     }
   }
 

@@ -32,8 +32,10 @@ enum KVMChecks {
       return "\(KVM.devicePath) opens, API version 12"
     }
     var findings = [device(opened, node, caller)]
-    if let node { findings.append(permissions(node, caller)) }
-    guard opened.succeeded else { return findings + [guest(opened, caller)] }
+    if let node, opened.succeeded { findings.append(permissions(node, caller)) }
+    guard opened.succeeded else {
+      return findings + [guest(.failed(DoctorError("not tried, since \(KVM.devicePath) does not open")))]
+    }
     findings.append(
       machine(
         trial.run { () throws(DoctorError) in
@@ -46,7 +48,7 @@ enum KVMChecks {
           return "a virtual machine and a processor are made in \(Text.milliseconds(Clock.now() - start))"
         }))
     findings.append(module(KVMProbe.module(), isNested: ccontainer_is_virtual_machine() != 0))
-    findings.append(guest(trial.run(milliseconds: 5000, runGuest), caller))
+    findings.append(guest(trial.run(milliseconds: 5000, runGuest)))
     findings.append(
       probe(
         trial.run(milliseconds: 5000) { () throws(DoctorError) in
@@ -136,7 +138,7 @@ enum KVMChecks {
     }
   }
 
-  static func guest(_ result: TrialResult, _ caller: Caller) -> Finding {
+  static func guest(_ result: TrialResult) -> Finding {
     if case .done(let text) = result { return .works("kvm.guest", .kvm, "built-in guest", text) }
     return .lacks(
       "kvm.guest", .kvm, "built-in guest", result.text, cost: "vmrun without --kernel",

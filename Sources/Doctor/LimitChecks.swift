@@ -31,6 +31,6 @@ enum LimitChecks {
     return .lacks(
       id, .limits, title, "\(result.text); \(most)", state: .missing,
       cost: "memory that is never swapped out, as some device backends want it",
-      remedy: caller.asRoot("sh -c 'echo \"$USER - memlock unlimited\" > /etc/security/limits.d/vmrun.conf'"))
+      remedy: "echo \"$USER - memlock unlimited\" | " + caller.asRoot("tee /etc/security/limits.d/vmrun.conf"))
   }
 }

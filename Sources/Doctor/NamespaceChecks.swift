@@ -13,7 +13,7 @@ enum NamespaceChecks {
   }
 
   static let kinds: [Kind] = [
-    Kind(name: "pid", flag: ccontainer_newpid, file: "pid_for_children", cost: "containers"),
+    Kind(name: "pid", flag: ccontainer_newpid, file: "pid", cost: "containers"),
     Kind(name: "net", flag: ccontainer_newnet, file: "net", cost: "containers without --net host"),
     Kind(name: "ipc", flag: ccontainer_newipc, file: "ipc", cost: "containers"),
     Kind(name: "mnt", flag: ccontainer_newns, file: "mnt", cost: "containers"),
@@ -37,9 +37,23 @@ enum NamespaceChecks {
   }
 
   private static func make(_ kind: Kind) throws(DoctorError) -> String {
+    if kind.flag == ccontainer_newpid { return try makeProcesses() }
     let before = try link(kind.file)
     try Stage.enter(kind.flag)
     guard try link(kind.file) != before else { throw DoctorError("the namespace is still the same") }
+    return "made"
+  }
+
+  /// A namespace of processes shows with its first one, which is number 1 in it.
+  private static func makeProcesses() throws(DoctorError) -> String {
+    try Stage.enter(ccontainer_newpid)
+    let pid = ccontainer_fork()
+    if pid == 0 { _exit(getpid() == 1 ? 0 : 1) }
+    guard pid > 0 else { throw DoctorError(refused: "fork", "in a pid namespace") }
+    var status: Int32 = 0
+    // unsafe: the status is written before the call returns.
+    guard unsafe ccontainer_wait(pid, 0, &status) == pid, clinux_wifexited(status), clinux_wexitstatus(status) == 0
+    else { throw DoctorError("the first process of a pid namespace is not number 1") }
     return "made"
   }
 

@@ -10,7 +10,7 @@ public struct Screen {
     self.hasColour = hasColour
   }
 
-  private static let titleWidth = 18
+  private static let titleWidth = 19
 
   /// The whole text.
   public func text(_ diagnosis: Diagnosis) -> String {
@@ -19,22 +19,35 @@ public struct Screen {
       let findings = diagnosis.findings.filter { $0.section == section }
       if findings.isEmpty { continue }
       lines += emphasized(section.title) + "\n"
-      var told: [String] = []
+      var told: [Finding] = []
       for finding in findings {
-        if finding.state == .works, !finding.group.isEmpty {
-          if told.contains(finding.group) { continue }
-          told.append(finding.group)
-          let others = findings.filter { $0.group == finding.group && $0.state == .works }
-          lines += row(.works, finding.group, Text.join(others.map { $0.title }))
-        } else {
-          lines += row(finding.state, finding.title, finding.text)
-          if !finding.cost.isEmpty { lines += note("costs", finding.cost) }
-          if !finding.remedy.isEmpty { lines += note("mend", finding.remedy) }
+        guard !finding.group.isEmpty else {
+          lines += rows(finding, finding.title, finding.text, costs: [finding.cost])
+          continue
         }
+        // Those with which the same is the matter stand on one line.
+        func isAlike(_ other: Finding) -> Bool {
+          other.group == finding.group && other.state == finding.state && other.remedy == finding.remedy
+        }
+        if told.contains(where: isAlike) { continue }
+        told.append(finding)
+        let alike = findings.filter(isAlike)
+        let titles = Text.join(alike.map { $0.title })
+        lines += rows(
+          finding, finding.group, finding.state == .works ? titles : "\(titles): \(finding.text)",
+          costs: alike.map { $0.cost })
       }
     }
     lines += emphasized("what works here") + "\n"
     for job in diagnosis.jobs { lines += row(job.works ? .works : .fails, job.title, job.text) }
+    return lines
+  }
+
+  private func rows(_ finding: Finding, _ title: String, _ text: String, costs: [String]) -> String {
+    var lines = row(finding.state, title, text)
+    if finding.state == .works { return lines }
+    lines += note("costs", Text.join(costs, ", "))
+    if !finding.remedy.isEmpty { lines += note("mend", finding.remedy) }
     return lines
   }
 

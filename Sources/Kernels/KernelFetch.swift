@@ -173,20 +173,22 @@ public struct KernelFetch {
 
     var options: [String] = []
     var package = again ? nil : try resolve(query, options)
-    var updated = false
+    // apt's complaint about the update; empty when it had none, nil when there was no update.
+    var updated: String?
     if package == nil {
-      options = try update(apt)
-      updated = true
+      options = privateLists
+      updated = try update(apt)
       package = try resolve(query, options)
     }
-    guard let first = package else { throw .failed(missingPackage) }
+    guard let first = package else { throw .failed(missingPackage(updated ?? "")) }
     var name = first
     if let complaint = try download(apt, options, name, stage) {
-      guard !updated else { throw .failed(downloadFailed(name, complaint)) }
+      guard updated == nil else { throw .failed(downloadFailed(name, complaint)) }
       // Lists from before the last security update name a file that is no longer on the mirror.
       say("apt's package lists are old or wrong (\(complaint)); reading new ones")
-      options = try update(apt)
-      guard let newer = try resolve(query, options) else { throw .failed(missingPackage) }
+      options = privateLists
+      let told = try update(apt)
+      guard let newer = try resolve(query, options) else { throw .failed(missingPackage(told)) }
       name = newer
       if let complaint = try download(apt, options, name, stage) { throw .failed(downloadFailed(name, complaint)) }
     }
@@ -208,8 +210,14 @@ public struct KernelFetch {
     return UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue
   }
 
-  private var missingPackage: String {
-    "Debian's package \(series.metaPackage) is not in the package lists that this machine's apt sources give. On Debian 12, enable \(series.archive) in /etc/apt/sources.list and type the same again; elsewhere give vmrun any bzImage: --kernel FILE"
+  /// - Parameter complaint: what apt said when it read the lists.
+  private func missingPackage(_ complaint: String) -> String {
+    if !complaint.utf8.isEmpty {
+      return
+        "cannot read Debian's package lists: \(complaint). Is the network there, and a proxy set if one is needed (http_proxy)? Then type the same again; or give vmrun any bzImage: --kernel FILE"
+    }
+    return
+      "Debian's package \(series.metaPackage) is not in the package lists that this machine's apt sources give. On Debian 12, enable \(series.archive) in /etc/apt/sources.list and type the same again; elsewhere give vmrun any bzImage: --kernel FILE"
   }
 
   private func downloadFailed(_ package: String, _ complaint: String) -> String {
@@ -260,25 +268,27 @@ public struct KernelFetch {
     }
   }
 
-  /// Reads the package lists of this machine's sources into the cache folder, and returns the options with which apt uses them.
-  /// The system's own lists are root's, and are left as they are.
-  private func update(_ apt: String) throws(Stop) -> [String] {
-    let state = "\(cache)/apt"
-    try makeFolders("\(state)/lists/partial")
-    try makeFolders("\(state)/cache/archives/partial")
-    let options = [
-      "-o", "Dir::State::Lists=\(state)/lists", "-o", "Dir::Cache=\(state)/cache", "-o", "APT::Sandbox::User=",
+  /// The options with which apt keeps lists of its own in the cache folder: the system's are root's, and are left as they are.
+  private var privateLists: [String] {
+    [
+      "-o", "Dir::State::Lists=\(cache)/apt/lists", "-o", "Dir::Cache=\(cache)/apt/cache", "-o",
+      "APT::Sandbox::User=", "-o", "APT::Update::Error-Mode=any",
     ]
+  }
+
+  /// Reads the package lists of this machine's sources into the cache folder. Returns apt's complaint; empty when all went well.
+  private func update(_ apt: String) throws(Stop) -> String {
+    try makeFolders("\(cache)/apt/lists/partial")
+    try makeFolders("\(cache)/apt/cache/archives/partial")
     say("reading Debian's package lists")
-    let outcome = try run(apt, options + ["-qq", "update"])
-    if !outcome.succeeded {
-      if let free = freeSpace(), free < 4 << 20 {
-        throw .failed(
-          "cannot read the package lists: the disk of \(cache) is full. Free 128 MiB and type the same again")
-      }
-      say("apt-get update did not succeed (\(outcome.complaint)); going on with what is there")
+    let outcome = try run(apt, privateLists + ["-qq", "update"])
+    if outcome.succeeded { return "" }
+    if let free = freeSpace(), free < 4 << 20 {
+      throw .failed(
+        "cannot read the package lists: the disk of \(cache) is full. Free 128 MiB and type the same again")
     }
-    return options
+    say("apt-get update did not succeed (\(outcome.complaint)); going on with what is there")
+    return outcome.complaint
   }
 
   /// Downloads `package` into `stage`; returns apt's complaint, or nil when the package is there.

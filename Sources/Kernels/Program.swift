@@ -40,15 +40,23 @@ public enum Program {
     public let output: [UInt8]
     public let errors: [UInt8]
 
+    /// What came of a program that ended so.
+    public init(ending: Ending, output: [UInt8], errors: [UInt8]) {
+      self.ending = ending
+      self.output = output
+      self.errors = errors
+    }
+
+    /// Whether it ended well.
     public var succeeded: Bool { ending == .exited(0) }
 
-    /// The last line that is not empty of what it said on standard error, or how it ended.
+    /// What it said on standard error, one line: the first error as apt marks them, else the last line; without any, how it ended.
     public var complaint: String {
-      var last = ""
-      for line in errors.split(separator: UInt8(ascii: "\n")) where !line.isEmpty {
-        last = Printable.text(line, limit: 300)
+      let lines = errors.split(separator: UInt8(ascii: "\n"))
+      if let marked = lines.first(where: { $0.starts(with: "E: ".utf8) }) {
+        return Printable.text(marked.dropFirst(3), limit: 300)
       }
-      if !last.isEmpty { return last }
+      if let last = lines.last { return Printable.text(last, limit: 300) }
       switch ending {
       case .exited(let code): return "exit code \(code)"
       case .signalled(let signal): return "ended by signal \(signal)"

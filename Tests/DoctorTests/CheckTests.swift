@@ -59,7 +59,7 @@ import Testing
     expect(KVMChecks.module("unknown", isNested: true), "kvm.module", .works)
     expect(KVMChecks.probe(.failed(DoctorError("emulates guest code"))), "kvm.probe", .fails, "emulates")
     expect(KVMChecks.probe(.done("the probe guest ran")), "kvm.probe", .works)
-    expect(KVMChecks.guest(.hung(5000), Self.root), "kvm.guest", .fails, "5000 ms")
+    expect(KVMChecks.guest(.hung(5000)), "kvm.guest", .fails, "5000 ms")
     expect(KVMChecks.machine(.failed(DoctorError("KVM_CREATE_VM"))), "kvm.machine", .fails, "KVM_CREATE_VM")
   }
 

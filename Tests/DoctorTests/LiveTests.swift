@@ -46,7 +46,6 @@ import Testing
 
   /// Everything but what needs vmrun's own program, which the end-to-end tests have.
   @Test func everyLineIsThereAndProven() throws {
-    let folders = Folder.names(in: "/sys/fs/cgroup")
     let mounts = HostText.lines("/proc/self/mountinfo")
     let diagnosis = try #require(Doctor(executable: "/nonexistent/vmrun", interruption: nil).examine())
     let ids = diagnosis.findings.map(\.id)
@@ -66,8 +65,9 @@ import Testing
     }
     #expect(diagnosis.findings.first { $0.id == "container" }?.state == .fails)
     // Nothing is left, and nothing is mounted.
-    #expect(Folder.names(in: "/sys/fs/cgroup").sorted() == folders.sorted())
-    #expect(HostText.lines("/proc/self/mountinfo") == mounts)
+    for line in HostText.lines("/proc/self/mountinfo") {
+      #expect(!line.contains(" - tmpfs vmrun ") && !line.contains("lowerdir=/tmp/lower"), "\(line)")
+    }
     for tree in CgroupTree.parse(mounts: mounts, memberships: HostText.lines("/proc/self/cgroup")) {
       #expect(Folder.names(in: tree.mountPoint).filter { $0 == "vmrun-doctor-\(getpid())" }.isEmpty)
       #expect(Folder.names(in: tree.mountPoint + tree.own).filter { $0 == "vmrun-doctor-\(getpid())" }.isEmpty)

@@ -21,13 +21,6 @@ hidden() {
   code=$?
 }
 
-# as_plain_user ARGS: runs a copy of vmrun as nobody.
-as_plain_user() {
-  cp "$VMRUN" "$WORK/vmrun" && chmod 755 "$WORK" "$WORK/.." "$WORK/vmrun"
-  timeout -s KILL "$limit" setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_RUNTIME_DIR HOME="$T" "$WORK/vmrun" "$@" >"$T/out" 2>"$T/err"
-  code=$?
-}
-
 # a_cache: an own cache with two kernels that are none.
 a_cache() {
   mkdir -p cache/vmrun/debian/6.1/boot cache/vmrun/debian/6.12/boot
@@ -138,8 +131,14 @@ test_kernel_fetch_without_network() {
   is "exit code" $code 125
   empty "standard output" out
   has "what apt could not do" err 'apt-get update did not succeed'
-  has "what is missing" err 'linux-image-cloud-amd64 is not in the package lists'
-  has "what to do" err 'sources\.list|--kernel FILE'
+  has "the cause" err "cannot read Debian's package lists: .*(127\.0\.0\.1|[Cc]onnect|fetch)"
+  has "what to do" err 'type the same again'
+  nothing_half_fetched
+  : >"$T/etc/sources.list"
+  vm kernel fetch debian 6.12
+  is "exit code without sources" $code 125
+  has "the cause" err 'linux-image-6.12-cloud-amd64 is not in the package lists'
+  has "what to do" err 'sources\.list.*--kernel FILE'
   nothing_half_fetched
 }
 
@@ -306,17 +305,32 @@ test_doctor_usage() {
   has "what to look at" err 'see vmrun doctor --help'
 }
 
-# Everything that a doctor could leave, as a list.
+# watched COMMAND...: runs it in a mount and a network namespace of its own, where nobody else changes anything, and notes what it leaves
+# there or in the cgroups.
+cat >"$WORK/watch" <<'END'
 traces() {
-  find /sys/fs/cgroup -name 'vmrun-doctor-*' 2>/dev/null
-  cut -d' ' -f4- /proc/self/mountinfo
-  ls /run /tmp/vmrun-65534 "${XDG_RUNTIME_DIR:-/nonexistent}" 2>/dev/null
-  ip -o link 2>/dev/null | cut -d' ' -f2
+  find /sys/fs/cgroup -name "vmrun-doctor-*" 2>/dev/null
+  cut -d" " -f4- /proc/self/mountinfo
+  ls -d /run/vmrun /tmp/vmrun-65534 2>/dev/null
+  ip -o link 2>/dev/null | cut -d" " -f2
+}
+traces >"$T/before"
+"$@"
+code=$?
+sleep 0.1
+traces >"$T/after"
+exit $code
+END
+chmod 755 "$WORK/watch"
+watched() {
+  if [ "$(id -u)" = 0 ] && unshare -mn true 2>/dev/null; then set -- unshare -mn --propagation private sh "$WORK/watch" "$@"; else set -- sh "$WORK/watch" "$@"; fi
+  T=$T timeout -s KILL "$limit" "$@" >"$T/out" 2>"$T/err"
+  code=$?
+  same "what is left behind" "$T/after" "$T/before"
 }
 
 test_doctor_screen() {
-  traces >before
-  vm doctor
+  watched "$VMRUN" doctor
   within "exit code" $code 0 1
   empty "standard error" err
   for line in device 'built-in guest' rootless container overlay seccomp tap 'memory lock' QEMU 'Linux in a VM' 'rootless container'; do
@@ -325,8 +339,6 @@ test_doctor_screen() {
   hasnot "colour in a file" out "$(printf '\033')"
   awk 'length > 100 && !/\// { print }' out >long
   empty "lines over 100 columns" long
-  traces >after
-  same "what is left behind" after before
   if [ "$KVM" = 1 ]; then has "the built-in guest ran" out '^  ok  built-in guest +booted'; fi
   [ "$(id -u)" != 0 ] || has "a container ran" out '^  ok  container +one was run in'
 }
@@ -362,8 +374,8 @@ test_doctor_without_kvm() {
 test_doctor_as_a_plain_user() {
   [ "$(id -u)" = 0 ] || { skip "needs root, to become another user"; return; }
   chmod 777 "$T"
-  traces >before
-  as_plain_user doctor --json
+  cp "$VMRUN" "$WORK/vmrun" && chmod 755 "$WORK" "$WORK/.." "$WORK/vmrun"
+  watched setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_RUNTIME_DIR HOME="$T" "$WORK/vmrun" doctor --json
   within "exit code" $code 0 1
   if [ "$(stat -c %a /dev/kvm 2>/dev/null)" = 600 ]; then
     is "/dev/kvm" "$(state out kvm.device)" no
@@ -372,8 +384,6 @@ test_doctor_as_a_plain_user() {
   is "namespaces without root" "$(state out namespace.user)" ok
   is "overlay without root" "$(state out overlay.rootless)" ok
   is "a container without root" "$(state out container)" ok
-  traces >after
-  same "what is left behind" after before
 }
 
 test_doctor_without_user_namespaces() {
@@ -393,17 +403,11 @@ test_doctor_without_cgroups() {
 }
 
 test_doctor_interrupted() {
-  traces >before
   for pause in 0 0.05 0.1 0.2; do
-    vm_background doctor
-    sleep $pause
-    kill -INT $vm 2>/dev/null
-    end_of $vm 20
-    case $code in 0 | 1 | 130) checks=$((checks + 1)) ;; *) note "exit code after SIGINT: $code" ;; esac
+    watched sh -c '"$1" default "$2" doctor & sleep '$pause'; kill -INT $! 2>/dev/null; wait $!' sh "$PROBE" "$VMRUN"
+    case $code in 0 | 1 | 130) checks=$((checks + 1)) ;; *) note "exit code after SIGINT and $pause s: $code" ;; esac
+    [ $pause != 0.1 ] || is "exit code amid the trials" $code 130
   done
-  sleep 0.2
-  traces >after
-  same "what is left behind" after before
   pgrep -f "$VMRUN doctor" >left
   empty "processes left behind" left
 }

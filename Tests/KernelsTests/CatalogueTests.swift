@@ -93,7 +93,8 @@ import Testing
       #expect(found("6.13") == nil)
       #expect(found("7") == nil)
       #expect(found("") == nil)
-      #expect(try catalogue.path(of: "./nothing/here") == "./nothing/here")
+      let itself = try catalogue.path(of: "./nothing/here")
+      #expect(itself == "./nothing/here")
       #expect(throws: KernelsError("6.13 names several kernels: 6.13-b, 6.13-a. Write more of it")) {
         try catalogue.path(of: "6.13")
       }
@@ -108,7 +109,8 @@ import Testing
 
   @Test func theSameReleaseInBothPlacesIsOne() throws {
     try catalogue(boot: ["6.1.0"], cache: ["6.1/6.1.0"]) { catalogue, path in
-      #expect(try catalogue.path(of: "6.1") == path + "/cache/6.1/boot/vmlinuz-6.1.0")
+      let found = try catalogue.path(of: "6.1")
+      #expect(found == path + "/cache/6.1/boot/vmlinuz-6.1.0")
     }
   }
 

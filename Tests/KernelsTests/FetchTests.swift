@@ -31,6 +31,10 @@ import Testing
     #expect(outcome.ending == .exited(3))
     #expect(outcome.output == Array("C\n/usr\n".utf8))
     #expect(outcome.complaint == "broken")
+    let marked = try Program.run(shell, ["-c", "printf 'W: old\\nE: no network\\nE: so nothing\\n' >&2; exit 100"])
+    #expect(marked.complaint == "no network")
+    let silent = try Program.run(shell, ["-c", "exit 4"])
+    #expect(silent.complaint == "exit code 4")
     #expect(Program.find("no-such-program-here") == nil)
     #expect(throws: KernelsError.self) { try Program.run("/nonexistent", []) }
     let killed = try Program.run(shell, ["-c", "kill -9 $$"])
