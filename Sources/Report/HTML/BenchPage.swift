@@ -72,7 +72,8 @@ struct BenchPage {
             if series.arm == summary.reference {
               tile.leaf("span", [], "the reference")
             } else if let ratio = series.ratio {
-              tile.leaf("span", [], "× " + Figures.three(ratio.middle) + " (" + Wording.range(ratio) + ")")
+              tile.leaf("span", [], "× " + Figures.three(ratio.middle))
+              tile.leaf("span", [], "95 %: " + Wording.range(ratio))
             }
           }
         }

@@ -82,14 +82,14 @@ struct Distribution {
     return plot
   }
 
-  /// An Epanechnikov estimate of the density, on the axis' own scale, with Silverman's bandwidth; each row's peak has the same height.
+  /// An Epanechnikov estimate of the density, on the axis' own scale, with less than Silverman's bandwidth, which hides a second mode; each row's peak has the same height.
   private func shape(_ row: Row, _ axis: Axis, _ base: Double, _ plot: inout Plot) {
     let places = Self.thin(row.sorted, to: 1000).map { axis.place($0) }
     guard places.count >= 8 else { return }
     let spread = quantile(sorted: places, 0.75) - quantile(sorted: places, 0.25)
     let middle = mean(places)
     let deviation = (mean(places.map { ($0 - middle) * ($0 - middle) })).squareRoot()
-    let width = max(0.004, 2.1 * min(deviation, spread / 1.34) * Self.inverseFifthRoot(Double(places.count)))
+    let width = max(0.004, 1.6 * min(deviation, spread / 1.34) * Self.inverseFifthRoot(Double(places.count)))
     var heights: [(x: Double, y: Double)] = []
     let (first, last) = (max(0, places[0] - width), min(1, places[places.count - 1] + width))
     let steps = 160
