@@ -93,11 +93,16 @@ let package = Package(
     room("Virtio", ["GuestMemory", "System", "CLinux"]),
     room("Devices", ["System", "CLinux"]),
     .systemLibrary(name: "MinimalGuestABI", path: "images/minimal/ABI"),
-    .plugin(name: "MinimalGuestImage", capability: .buildTool(), path: "images/Plugin"),
+    .plugin(name: "GuestImage", capability: .buildTool(), path: "images/Plugin"),
     .target(
       name: "MinimalGuest", dependencies: ["MinimalGuestABI"], path: "images/minimal",
       exclude: ["ABI", "Guest", "README.md"], sources: ["MinimalGuest.swift"], swiftSettings: swift,
-      plugins: ["MinimalGuestImage"]),
+      plugins: ["GuestImage"]),
+    .systemLibrary(name: "ProbeGuestABI", path: "images/probe/ABI"),
+    .target(
+      name: "ProbeGuest", dependencies: ["ProbeGuestABI"], path: "images/probe",
+      exclude: ["ABI", "Guest", "README.md"], sources: ["ProbeGuest.swift"], swiftSettings: swift,
+      plugins: ["GuestImage"]),
     room("GuestProtocol", []),
     .target(name: "CGuestInit", path: "images/init/CGuestInit"),
     .target(
@@ -107,7 +112,7 @@ let package = Package(
       "Machine",
       [
         "Hypervise", "Virtio", "Devices", "Boot", "KernelCache", "MinimalGuest", "MinimalGuestABI",
-        "GuestProtocol", "GuestMemory", "System", "CLinux",
+        "ProbeGuest", "ProbeGuestABI", "GuestProtocol", "GuestMemory", "System", "CLinux",
       ]),
     .target(
       name: "CContainer", cSettings: [.unsafeFlags(["-D_GNU_SOURCE", "-ffunction-sections", "-fdata-sections"])],

@@ -157,12 +157,6 @@ public struct ArmFactory {
     made.waiting = words([], "bundle-wait")
     made.undo = [[program, "--root", "\(stage.folder)/\(name)", "delete", "--force", Candidate.instance]]
     made.files.append("\(stage.folder)/bundle/config.json")
-    if name == "crun" {
-      // It refuses hosts that have both versions of cgroups.
-      made.alternatives = [
-        (words(["--cgroup-manager", "disabled"], "bundle"), "without a cgroup: it refuses this host's cgroups")
-      ]
-    }
     return made
   }
 

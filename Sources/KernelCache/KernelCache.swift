@@ -21,17 +21,12 @@ public struct KernelCache: Sendable {
   /// `$XDG_CACHE_HOME/vmrun/kernels` (when that is absolute, as the XDG base directory specification demands), else
   /// `$HOME/.cache/vmrun/kernels`; nil when neither is set.
   public static func defaultFolder(xdgCacheHome: String?, home: String?) -> String? {
-    if let base = xdgCacheHome, base.hasPrefix("/") { return base + "/vmrun/kernels" }
-    if let home, home.hasPrefix("/") { return home + "/.cache/vmrun/kernels" }
-    return nil
+    CacheNote.folder(xdgCacheHome: xdgCacheHome, home: home).map { $0 + "/kernels" }
   }
 
   /// The folder by this process's environment.
   public static func defaultFolder() -> String? {
-    // unsafe: getenv's strings are valid while nobody changes the environment, which vmrun never does.
-    let base = unsafe getenv("XDG_CACHE_HOME").map { unsafe String(cString: $0) }
-    let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
-    return defaultFolder(xdgCacheHome: base, home: home)
+    CacheNote.folder().map { $0 + "/kernels" }
   }
 
   /// Makes the kernel in the file at `path` ready for a guest, by `mode`. With `publishLater` a new entry is left for the caller

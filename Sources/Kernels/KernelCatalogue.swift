@@ -1,3 +1,4 @@
+import Boot
 import CLinux
 import System
 
@@ -38,6 +39,15 @@ public struct KernelCatalogue: Sendable {
     there is no kernel for it, neither in vmrun's cache nor, readable, in /boot. Get one: vmrun kernel fetch debian   (or give \
     one: --kernel FILE)
     """
+
+  /// The version text in the header of the bzImage at `path`; nil when it is none or cannot be read.
+  public static func version(of path: String) -> String? {
+    guard let head = TextFile.read(path, limit: KernelImage.prefixCount), let size = Listing.fileSize(path),
+      // unsafe: bytes have no padding that could be uninitialised.
+      case .bzImage(let image)? = try? KernelImage.identify(unsafe head.span.bytes, fileSize: size)
+    else { return nil }
+    return image.kernelVersion
+  }
 
   // MARK: The folders given
 

@@ -4,8 +4,24 @@ import GuestMemory
 import GuestProtocol
 import System
 
+/// Where an archive is written.
+protocol ArchiveTarget: AnyObject {
+  /// Writes `bytes` at `position` of the archive.
+  func put(_ bytes: [UInt8], at position: UInt64) throws(MachineError)
+  /// Writes the first `count` bytes of `file`, which errors call `what`. A file that is shorter is an error.
+  func fill(from file: SharedFile, _ what: String, at position: UInt64, count: Int) throws(MachineError)
+}
+
+/// How a guest's init and vmrun talk.
+package enum CommandChannel {
+  /// By vmrun's own I/O ports (`ChannelPort`).
+  case ports
+  /// By the second serial port of a virtual machine that is not vmrun's.
+  case serial
+}
+
 /// The initramfs of a command: vmrun itself as init, the command's configuration, and a copy of its root.
-final class CommandArchive {
+package final class CommandArchive {
   private enum Content {
     case none
     case bytes([UInt8])
@@ -19,25 +35,39 @@ final class CommandArchive {
   }
 
   /// Bytes of the whole archive.
-  private(set) var size: UInt64 = 0
+  package private(set) var size: UInt64 = 0
 
   private let tree: RootfsTree
   private let program: SharedFile
   private var members: [Member] = []
   private var links = CpioLinks()
 
-  /// Reads what lies in the command's root, and plans the archive.
-  init(_ command: Configuration.Command) throws(MachineError) {
+  /// Reads what lies in the command's root, and plans the archive. `program` is vmrun's own file; nil is this process's.
+  package init(
+    _ command: Configuration.Command, program: SharedFile? = nil, channel: CommandChannel = .ports
+  ) throws(MachineError) {
     tree = try RootfsTree(path: command.rootfs)
-    program = SharedFile(
-      try naming("cannot read vmrun's own program") { () throws(SystemError) in
-        try FileDescriptor.open("/proc/self/exe", O_RDONLY)
-      })
-    let programStatus = try naming("vmrun's own program") { () throws(SystemError) in try program.descriptor.status() }
+    if let program {
+      self.program = program
+    } else {
+      self.program = SharedFile(
+        try naming("cannot read vmrun's own program") { () throws(SystemError) in
+          try FileDescriptor.open("/proc/self/exe", O_RDONLY)
+        })
+    }
+    let programStatus = try naming("vmrun's own program") { () throws(SystemError) in
+      try self.program.descriptor.status()
+    }
     try add(Self.directory("dev"), .none)
     var console = Self.entry("dev/console", mode: UInt32(S_IFCHR) | 0o600)
     (console.deviceMajor, console.deviceMinor) = (5, 1)
     try add(console, .none)
+    if channel == .serial {
+      // Init talks before anybody has mounted /dev (devices.txt: 4, 64 + n is serial port n).
+      var serial = Self.entry("dev/ttyS1", mode: UInt32(S_IFCHR) | 0o600)
+      (serial.deviceMajor, serial.deviceMinor) = (4, 65)
+      try add(serial, .none)
+    }
     try add(Self.directory("vmrun"), .none)
     var initProgram = Self.entry("vmrun/init", mode: UInt32(S_IFREG) | 0o755)
     initProgram.size = UInt64(programStatus.st_size)
@@ -87,7 +117,7 @@ final class CommandArchive {
   }
 
   /// The command's configuration becomes the last member. Its size is settled by this.
-  func add(_ configuration: CommandConfiguration) throws(MachineError) {
+  package func add(_ configuration: CommandConfiguration) throws(MachineError) {
     let bytes = configuration.encoded()
     guard bytes.count <= CommandConfiguration.sizeLimit else {
       throw MachineError("the command's arguments are too long")
@@ -100,42 +130,51 @@ final class CommandArchive {
 
   /// Writes the archive to guest memory at `address`, where there is room for `size` bytes.
   func write(to ram: GuestRAM, at address: UInt64) throws(MachineError) {
-    var position = address
+    try write(to: GuestTarget(ram: ram, address: address))
+  }
+
+  /// Writes the archive to `file`, which is empty.
+  package func write(to file: SharedFile) throws(MachineError) { try write(to: FileTarget(file)) }
+
+  private func write(to target: any ArchiveTarget) throws(MachineError) {
+    var position: UInt64 = 0
     for member in members {
       let header = try naming("--rootfs") { () throws(CpioError) in try member.header.headerBytes() }
-      try put(header, ram, position)
+      try target.put(header, at: position)
       let body = position + UInt64(header.count)
       let count = Int(member.header.size)
       switch member.content {
       case .none: break
-      case .bytes(let bytes): try put(bytes, ram, body)
-      case .program: try fill(program, "vmrun's own program", ram, body, count)
+      case .bytes(let bytes): try target.put(bytes, at: body)
+      case .program: try target.fill(from: program, "vmrun's own program", at: body, count: count)
       case .file(let index):
         // An empty file needs no look at its content.
         if count > 0 {
           let entry = tree.entries[index]
           let name = String(decoding: entry.path.dropLast(), as: UTF8.self)
-          try fill(SharedFile(try tree.open(entry)), "--rootfs: \(name)", ram, body, count)
+          try target.fill(from: SharedFile(try tree.open(entry)), "--rootfs: \(name)", at: body, count: count)
         }
       }
       position += member.header.paddedSize
     }
-    try put(CpioEntry.trailer(), ram, position)
-  }
-
-  private func put(_ bytes: [UInt8], _ ram: GuestRAM, _ address: UInt64) throws(MachineError) {
-    try naming { () throws(GuestMemoryError) in try ram.write(GuestAddress(address), bytes) }
-  }
-
-  /// A file that became shorter since its size was read is an error; of one that grew, the first part is taken.
-  private func fill(_ file: SharedFile, _ what: String, _ ram: GuestRAM, _ address: UInt64, _ count: Int)
-    throws(MachineError)
-  {
-    try naming(what) { () throws(GuestFileError) in
-      try ram.fill(from: file.descriptor, offset: 0, to: GuestAddress(address), count: count)
-    }
+    try target.put(CpioEntry.trailer(), at: position)
   }
 
   /// RAM that a guest needs for the archive, its unpacked copy, which may take half of what is left, and its kernel.
-  var neededMemory: UInt64 { size * 3 + (96 << 20) }
+  package var neededMemory: UInt64 { size * 3 + (96 << 20) }
+
+  /// Bytes of RAM for the guest of `configuration`: what is asked for, or what the command's root needs.
+  package static func memory(_ configuration: Configuration, _ archive: CommandArchive?) throws(MachineError) -> UInt64
+  {
+    guard let archive else { return configuration.memory ?? Configuration.linuxMemory }
+    let step: UInt64 = 64 << 20
+    let needed = (archive.neededMemory + step - 1) / step * step
+    guard let memory = configuration.memory else { return max(Configuration.linuxMemory, needed) }
+    guard memory >= archive.neededMemory else {
+      throw MachineError(
+        "--memory \(memory >> 20)M is too little for the copy of --rootfs (\(archive.size >> 20) MiB): give at least \(needed >> 20)M"
+      )
+    }
+    return memory
+  }
 }

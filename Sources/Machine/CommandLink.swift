@@ -5,9 +5,9 @@ import Synchronization
 import System
 
 /// The command's side of a session: its streams on the host, its signals, and how it ended.
-final class CommandLink: PayloadClient, @unchecked Sendable {
-  let output: OutputPump
-  let errors: OutputPump
+package final class CommandLink: PayloadClient, @unchecked Sendable {
+  package let output: OutputPump
+  package let errors: OutputPump
 
   private let command: Configuration.Command
   private let control: RunControl
@@ -22,7 +22,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   static let patience = 3
 
   /// Streams on standard output and standard error, which stay in order when both are one file.
-  init(_ command: Configuration.Command, control: RunControl, timeline: Timeline) throws(MachineError) {
+  package init(_ command: Configuration.Command, control: RunControl, timeline: Timeline) throws(MachineError) {
     self.command = command
     self.control = control
     self.timeline = timeline
@@ -35,12 +35,12 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   }
 
   /// Whether the guest's init has said hello.
-  var isGreeted: Bool { greeted.load(ordering: .acquiring) }
+  package var isGreeted: Bool { greeted.load(ordering: .acquiring) }
   /// Whether the command was executed.
-  var isRunning: Bool { running.load(ordering: .acquiring) }
+  package var isRunning: Bool { running.load(ordering: .acquiring) }
 
   /// What init is told in the initramfs.
-  func configuration() -> CommandConfiguration {
+  package func configuration() -> CommandConfiguration {
     var size = GuestProtocol.WindowSize()
     if command.terminal, let host = Devices.WindowSize(of: 0) ?? Devices.WindowSize(of: 1) {
       size = GuestProtocol.WindowSize(
@@ -54,7 +54,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   }
 
   /// Makes the channel that rings at `doorbell`.
-  func makeChannel(doorbell: any Doorbell) -> PayloadChannel {
+  package func makeChannel(doorbell: any Doorbell) -> PayloadChannel {
     let output = FirstByteSink(output, timeline)
     let errors = self.errors === self.output ? output : FirstByteSink(errors, timeline)
     let channel = PayloadChannel(output: output, errors: errors, doorbell: doorbell, client: self)
@@ -63,7 +63,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   }
 
   /// Begins to read standard input for the command. The loop's thread.
-  func startInput(_ loop: EventLoop, client: any InputPumpClient) throws(SystemError) {
+  package func startInput(_ loop: EventLoop, client: any InputPumpClient) throws(SystemError) {
     guard let channel else { return }
     let isRaw = command.terminal && Terminal.isTerminal(0)
     if isRaw { try Terminal.enterRawMode(0) }
@@ -73,10 +73,10 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   }
 
   /// The signals that are forwarded.
-  var signals: [Int32] { [SIGINT, SIGTERM, SIGHUP, SIGQUIT] + (command.terminal ? [SIGWINCH] : []) }
+  package var signals: [Int32] { [SIGINT, SIGTERM, SIGHUP, SIGQUIT] + (command.terminal ? [SIGWINCH] : []) }
 
   /// A signal that came to vmrun. The loop's thread.
-  func forward(_ number: Int32) {
+  package func forward(_ number: Int32) {
     if number == SIGWINCH {
       if let size = Devices.WindowSize(of: 0) ?? Devices.WindowSize(of: 1) { channel?.send(windowSize: size) }
       return
@@ -88,14 +88,14 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
   }
 
   /// Writes what is left of the command's output, until `interruption` becomes readable.
-  func finish(interruption: Int32) {
+  package func finish(interruption: Int32) {
     _ = output.finish(milliseconds: -1, interruption: interruption)
     if errors !== output { _ = errors.finish(milliseconds: -1, interruption: interruption) }
   }
 
   // MARK: PayloadClient
 
-  func payload(_ event: PayloadEvent) {
+  package func payload(_ event: PayloadEvent) {
     switch event {
     case .hello: greeted.store(true, ordering: .releasing)
     case .started:
@@ -107,7 +107,7 @@ final class CommandLink: PayloadClient, @unchecked Sendable {
     }
   }
 
-  func payloadTakesInput() { input?.resume() }
+  package func payloadTakesInput() { input?.resume() }
 }
 
 /// A sink that notes when its first byte came.

@@ -25,11 +25,7 @@ final class LinuxMachine {
     self.configuration = configuration
     self.timeline = timeline
     let kvm = try naming { () throws(KVMError) in try KVM() }
-    try naming { () throws(KVMError) in
-      try kvm.require(
-        .userMemory, .extendedCPUID, .immediateExit, .splitIRQChip, .signalMSI, .tscDeadlineTimer, .multiprocessorState,
-        .ioeventfd)
-    }
+    try naming { () throws(KVMError) in try Self.requireCapabilities(of: kvm) }
     let most = kvm.value(of: .maximumVCPUs)
     guard Int(configuration.cpus) <= most else {
       throw MachineError("--cpus \(configuration.cpus): this host's KVM allows at most \(most)")
@@ -53,14 +49,24 @@ final class LinuxMachine {
       try vm.vm.setMemory(ram)
     }
     try naming { () throws(KVMError) in
-      // Intel CPUs keep four pages for real mode inside the guest's address space (api.rst, sections 4.36 and 4.41).
-      if clinux_cpuid(0, 0).ebx == 0x756E_6547 {
-        try vm.vm.setIdentityMapAddress(Layout.ioapic - 0x4000)
-        try vm.vm.setTSSAddress(Layout.ioapic - 0x3000)
-      }
+      try Self.reserveIntelPages(of: vm.vm)
       try vm.vm.createSplitIRQChip(pins: UInt64(Layout.ioapicPins))
     }
     timeline.end(.memory)
+  }
+
+  /// Checks that `kvm` has what the machine is made of.
+  static func requireCapabilities(of kvm: borrowing KVM) throws(KVMError) {
+    try kvm.require(
+      .userMemory, .extendedCPUID, .immediateExit, .splitIRQChip, .signalMSI, .tscDeadlineTimer, .multiprocessorState,
+      .ioeventfd)
+  }
+
+  /// Intel CPUs keep four pages for real mode inside the guest's address space (api.rst, sections 4.36 and 4.41).
+  static func reserveIntelPages(of vm: borrowing VM) throws(KVMError) {
+    guard clinux_cpuid(0, 0).ebx == 0x756E_6547 else { return }
+    try vm.setIdentityMapAddress(Layout.ioapic - 0x4000)
+    try vm.setTSSAddress(Layout.ioapic - 0x3000)
   }
 
   /// The next virtio-mmio window gets `device`.

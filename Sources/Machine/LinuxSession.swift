@@ -16,9 +16,6 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   private let capture = ConsoleCapture()
   private let console: OutputPump?
 
-  /// Lines of the guest's log that are shown when it fails.
-  private static let shownLines = 40
-
   /// Boots a Linux kernel and waits for its end.
   static func run(_ configuration: Configuration, timeline: Timeline) -> Outcome {
     do { return try boot(configuration, timeline: timeline) } catch { return .failure(error.description) }
@@ -33,25 +30,10 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
     timeline.end(.kernelFile)
     var archive: CommandArchive?
     if let command = configuration.command { archive = try CommandArchive(command) }
-    let memory = try memory(configuration, archive)
+    let memory = try CommandArchive.memory(configuration, archive)
     let machine = try LinuxMachine(configuration, memory: memory, timeline: timeline)
     let session = try LinuxSession(configuration, machine: machine)
     return try session.run(kernel, &archive)
-  }
-
-  /// What is asked for, or what the command's root needs.
-  private static func memory(_ configuration: Configuration, _ archive: CommandArchive?) throws(MachineError) -> UInt64
-  {
-    guard let archive else { return configuration.memory ?? Configuration.linuxMemory }
-    let step: UInt64 = 64 << 20
-    let needed = (archive.neededMemory + step - 1) / step * step
-    guard let memory = configuration.memory else { return max(Configuration.linuxMemory, needed) }
-    guard memory >= archive.neededMemory else {
-      throw MachineError(
-        "--memory \(memory >> 20)M is too little for the copy of --rootfs (\(archive.size >> 20) MiB): give at least \(needed >> 20)M"
-      )
-    }
-    return memory
   }
 
   private init(_ configuration: Configuration, machine: LinuxMachine) throws(MachineError) {
@@ -65,18 +47,7 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
       link = nil
     }
     let link = link
-    switch configuration.console
-      ?? (configuration.command == nil ? .stdio : configuration.verbose ? .standardError : .none)
-    {
-    case .stdio: console = try naming { () throws(SystemError) in try OutputPump(inherited: 1, coalesce: true) }
-    case .standardError:
-      console = try naming { () throws(SystemError) in try OutputPump(inherited: 2, coalesce: true) }
-    case .none: console = nil
-    case .file(let path):
-      console = try naming("--console") { () throws(SystemError) in
-        try OutputPump(try FileDescriptor.create(path), coalesce: true)
-      }
-    }
+    console = try ConsoleRules.pump(configuration)
     // A lost console ends the VM only when it is what the VM is run for.
     if link == nil, let console { control.endOnLoss(of: console, "the console's output") }
   }
@@ -163,41 +134,13 @@ final class LinuxSession: PowerClient, InputPumpClient, @unchecked Sendable {
   }
 
   private func commandLine() throws(MachineError) -> KernelCommandLine {
-    var line = KernelCommandLine()
-    try naming("--append") { () throws(CommandLineError) in
-      try line.add("console=ttyS0 panic=-1 reboot=a tsc=reliable no_timer_check")
-      if link != nil {
-        // The self-tests of the kernel's cryptography take the processor away just when the command starts.
-        // There is no PCI bus, and looking for one takes some hundred exits.
-        try line.add("rdinit=/vmrun/init cryptomgr.notests pci=off")
-        if !configuration.verbose { try line.add("quiet") }
-      }
-      try line.append(configuration.append)
-    }
-    return line
+    // There is no PCI bus, and looking for one takes some hundred exits.
+    try ConsoleRules.commandLine(configuration, own: "reboot=a tsc=reliable no_timer_check", forCommands: "pci=off")
   }
 
-  /// A reset or a dead processor right after a panic was the panic's doing. What the guest's kernel said is shown when it
-  /// explains the end and nobody has seen it.
   private func explain(_ outcome: Outcome) -> Outcome {
-    var outcome = outcome
-    switch outcome {
-    case .reboot, .tripleFault, .hung:
-      if let message = capture.panicMessage() { outcome = .panic(message: Self.advised(message)) }
-    default: break
-    }
-    let isUnheard = link.map { !$0.isGreeted } ?? false
-    if console == nil, outcome.isGuestFailure || isUnheard {
-      let log = capture.tail(lines: Self.shownLines)
-      Log.raw(log.isEmpty ? "vmrun: the guest's kernel said nothing\n" : "vmrun: the guest's kernel said:\n\(log)")
-    }
-    return outcome
-  }
-
-  /// What a panic says, and what to do where that is known.
-  private static func advised(_ message: String) -> String {
-    message.hasPrefix("System is deadlocked on memory") || message.hasPrefix("Out of memory")
-      ? message + "; give the guest more with --memory" : message
+    ConsoleRules.explain(
+      outcome, capture: capture, isShown: console != nil, isUnheard: link.map { !$0.isGreeted } ?? false)
   }
 
   // MARK: Clients

@@ -2,11 +2,11 @@
 public struct MachineError: Error, Equatable, CustomStringConvertible {
   public let description: String
 
-  init(_ description: String) { self.description = description }
+  package init(_ description: String) { self.description = description }
 }
 
 /// Runs `body`, whose error becomes this room's, with `context` in front of its text.
-func naming<Value: ~Copyable, Failure: Error & CustomStringConvertible>(
+package func naming<Value: ~Copyable, Failure: Error & CustomStringConvertible>(
   _ context: String = "", _ body: () throws(Failure) -> Value
 ) throws(MachineError) -> Value {
   do { return try body() } catch {

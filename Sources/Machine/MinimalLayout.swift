@@ -22,8 +22,8 @@ enum MinimalLayout {
     }
   }
 
-  /// 64-bit mode with flat segments and paging on.
-  static func specialRegisters(_ registers: kvm_sregs) -> kvm_sregs {
+  /// 64-bit mode with flat segments, and paging on by the tables at `pageTables`.
+  static func specialRegisters(_ registers: kvm_sregs, pageTables: UInt64 = Layout.pageTables) -> kvm_sregs {
     var registers = registers
     var code = kvm_segment()
     (code.base, code.limit, code.selector, code.type) = (0, 0xFFFF_FFFF, 0x8, 0b1011)
@@ -34,7 +34,7 @@ enum MinimalLayout {
     (registers.ds, registers.es, registers.fs, registers.gs, registers.ss) = (data, data, data, data, data)
     registers.idt.limit = 0
     registers.gdt.limit = 0
-    registers.cr3 = Layout.pageTables
+    registers.cr3 = pageTables
     registers.cr4 |= 1 << 5  // PAE
     registers.cr0 |= 1 << 31 | 1  // PG, PE
     registers.efer |= 1 << 8 | 1 << 10  // LME, LMA

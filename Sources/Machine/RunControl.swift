@@ -3,24 +3,24 @@ import Synchronization
 import System
 
 /// How the threads of one machine agree on its end: whoever sees it first says how, and everybody stops.
-final class RunControl: @unchecked Sendable {
+package final class RunControl: @unchecked Sendable {
   /// Readable when the machine has an outcome; for the main loop.
-  let ended: EventFD
+  package let ended: EventFD
 
   private let stopping = Atomic<Bool>(false)
   private let lock = Lock()
   private var first: Outcome?
 
-  init() throws(SystemError) { ended = try EventFD() }
+  package init() throws(SystemError) { ended = try EventFD() }
 
   /// The first outcome that was told.
-  var outcome: Outcome? { lock.withLock { first } }
+  package var outcome: Outcome? { lock.withLock { first } }
 
   /// Whether threads should return.
-  var isStopping: Bool { stopping.load(ordering: .acquiring) }
+  package var isStopping: Bool { stopping.load(ordering: .acquiring) }
 
   /// Ends the machine with `outcome`, unless it has one. Callable from any thread.
-  func finish(_ outcome: Outcome) {
+  package func finish(_ outcome: Outcome) {
     let isFirst = lock.withLock {
       if first != nil { return false }
       first = outcome
@@ -32,7 +32,7 @@ final class RunControl: @unchecked Sendable {
   }
 
   /// Ends the machine when `pump`, which carries `what`, loses its output.
-  func endOnLoss(of pump: OutputPump, _ what: String) {
+  package func endOnLoss(of pump: OutputPump, _ what: String) {
     pump.onLoss { [self] loss in
       switch loss {
       case .readerGone: finish(.outputClosed)

@@ -5,13 +5,15 @@ import System
 public final class Timeline: @unchecked Sendable {
   /// The phases of a start, in the order in which they are normally reached.
   public enum Phase: Int, CaseIterable, Sendable {
-    case parse, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, kernel, initProcess, firstByte,
-      exit, teardown
+    case parse, backend, kernelFile, openKVM, createVM, memory, kernelLoad, vcpu, firstEntry, initramfs, connect,
+      domainStart,
+      kernel, initProcess, firstByte, exit, teardown
 
     /// The name in tables and JSON.
     public var name: String {
       switch self {
       case .parse: return "parse"
+      case .backend: return "backend"
       case .kernelFile: return "kernel file"
       case .openKVM: return "open KVM"
       case .createVM: return "create VM"
@@ -19,6 +21,9 @@ public final class Timeline: @unchecked Sendable {
       case .kernelLoad: return "kernel load"
       case .vcpu: return "vCPU"
       case .firstEntry: return "first entry"
+      case .initramfs: return "initramfs"
+      case .connect: return "connect"
+      case .domainStart: return "domain start"
       case .kernel: return "kernel"
       case .initProcess: return "init"
       case .firstByte: return "first byte"
@@ -30,10 +35,13 @@ public final class Timeline: @unchecked Sendable {
 
   /// When vmrun's main was entered.
   public let start: UInt64
-  private var ends = InlineArray<13, UInt64>(repeating: 0)
+  private var ends = InlineArray<17, UInt64>(repeating: 0)
 
   /// A timeline that starts now.
   public init() { start = Clock.now() }
+
+  /// A timeline that another process began at `start`, on the same clock.
+  public init(start: UInt64) { self.start = min(start, Clock.now()) }
 
   /// Phase `phase` ends now; the first call for a phase counts.
   public func end(_ phase: Phase) {

@@ -1,7 +1,7 @@
 /// Help for a slip.
 extension ArgumentParser {
   static let options = [
-    "--kernel", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--kernel-pages", "--console",
+    "--kernel", "--backend", "--initrd", "--append", "--cpus", "--memory", "--timeout", "--boot", "--kernel-pages", "--console",
     "--disk", "--rootfs", "--env",
     "--workdir", "--hostname", "--user", "--tty", "--container", "--isolation", "--pids", "--volume", "--net",
     "--read-only", "--keep-changes", "--name", "--timings", "--verbose", "--quiet", "--help", "--version",

@@ -7,14 +7,11 @@ struct UsageError: Error {
   init(_ message: String) { self.message = message }
 }
 
-/// How `--timings` is printed.
-enum TimingsFormat { case table, json }
-
 /// What one command line asks for.
 enum Invocation {
   case help
   case version
-  case launch(Configuration, timings: TimingsFormat?)
+  case launch(Configuration, backend: BackendChoice, timings: TimingsFormat?)
   case container(ContainerConfiguration, timings: TimingsFormat?)
 }
 
@@ -61,6 +58,12 @@ struct ArgumentParser {
       case "-h", "--help": return .help
       case "-V", "--version": return .version
       case "--kernel": options.machine.kernel = try path(name, attached, "FILE")
+      case "--backend":
+        let text = try value(name, attached, "NAME")
+        guard let choice = BackendChoice(name: text) else {
+          throw UsageError("--backend \(text): expected auto, kvm or libvirt")
+        }
+        options.backend = choice
       case "--initrd": options.machine.initrd = try path(name, attached, "FILE")
       case "--append":
         let text = try value(name, attached, "TEXT")

@@ -14,14 +14,18 @@ enum Help {
     usage:
       vmrun [options]                                        boot the built-in guest
       vmrun --kernel FILE [options]                          boot a Linux kernel; the console is this terminal
-      vmrun --kernel FILE --rootfs DIR [options] -- CMD ...  boot it and run CMD with a copy of DIR as its root
+      vmrun [--kernel FILE] --rootfs DIR [options] -- CMD ... boot it and run CMD with a copy of DIR as its root
       vmrun --container --rootfs DIR [options] -- CMD ...    run CMD in a container with DIR as its root
 
     isolation:
       --isolation KIND      vm or container; --container is short for the latter            [vm]
 
     kernel:
-      --kernel FILE         a bzImage (any compression that Linux offers) or an ELF vmlinux, x86-64
+      --kernel FILE         a bzImage (any compression that Linux offers) or an ELF vmlinux, x86-64; or the name of one that
+                            vmrun kernel list shows, or its beginning (6.12)                [CMD: the newest of the list]
+      --backend NAME        what runs it. kvm: vmrun on this host's KVM; libvirt: QEMU, by vmrun-libvirt; auto: kvm where a
+                            probe guest has proven that it runs stock kernels, else libvirt; the choice and its reason are
+                            told on standard error. The built-in guest runs on KVM alone    [auto]
       --initrd FILE         an initramfs
       --append TEXT         added to the kernel's command line (for the built-in guest: exit=N, echo=TEXT, quiet)
       --boot MODE           auto: decompress on the host where vmrun can (kept in the cache folder), direct: only so,

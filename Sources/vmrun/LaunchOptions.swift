@@ -17,6 +17,7 @@ struct LaunchOptions {
   var memory: UInt64?
   var timeout: UInt64?
   var timings: TimingsFormat?
+  var backend = BackendChoice.auto
   // What is for a container only.
   var processes: UInt32?
   var volumes: [ContainerConfiguration.Volume] = []
@@ -30,6 +31,7 @@ struct LaunchOptions {
   /// Options that mean nothing for a container, and what to do instead.
   private static let machineOnly: [(name: String, advice: String)] = [
     ("--kernel", "a container runs on this host's kernel"),
+    ("--backend", "a container has none; it runs on this host's kernel"),
     ("--initrd", "a container starts from --rootfs alone"),
     ("--append", "a container has no kernel command line; give arguments behind '--'"),
     ("--boot", "a container does not boot"),
@@ -71,7 +73,7 @@ struct LaunchOptions {
     if let words, words.isEmpty { throw UsageError("a command is missing behind '--'") }
     switch isolation {
     case .container?: return .container(try container(words), timings: timings)
-    case .machine?, nil: return .launch(try machine(words), timings: timings)
+    case .machine?, nil: return .launch(try machine(words), backend: backend, timings: timings)
     }
   }
 
@@ -127,10 +129,6 @@ struct LaunchOptions {
         throw UsageError(
           "a command needs a root directory for the guest: --rootfs DIR (the directory is copied, never changed)")
       }
-      guard configuration.kernel != nil else {
-        throw UsageError(
-          "a command needs a Linux kernel: --kernel FILE (a bzImage, for example /boot/vmlinuz-*), or --container")
-      }
       configuration.command = command
       configuration.command?.rootfs = rootfs
       configuration.command?.arguments = words
@@ -140,6 +138,9 @@ struct LaunchOptions {
       throw UsageError("\(option) is for a command: ... --rootfs DIR -- CMD ARGS")
     }
     try Self.check(configuration)
+    if configuration.isBuiltIn, backend == .libvirt {
+      throw UsageError("--backend libvirt is for a Linux kernel (--kernel FILE): the built-in guest runs on KVM alone")
+    }
     return configuration
   }
 
@@ -147,9 +148,9 @@ struct LaunchOptions {
     "--env", "-e", "--workdir", "-w", "--hostname", "--user", "-u", "--tty", "-t",
   ]
 
-  /// What no single option can know.
+  /// What no single option can know. A command without a kernel gets the default one.
   private static func check(_ configuration: Configuration) throws(UsageError) {
-    if configuration.kernel == nil {
+    if configuration.isBuiltIn {
       if configuration.initrd != nil { throw UsageError("--initrd needs --kernel FILE: the built-in guest takes none") }
       if !configuration.disks.isEmpty {
         throw UsageError("--disk needs --kernel FILE: the built-in guest has no drivers")
@@ -169,4 +170,9 @@ struct LaunchOptions {
         "--console stdio would mix the kernel's log with the command's output; use stderr, none or a file")
     }
   }
+}
+
+extension Configuration {
+  /// Whether it is the built-in guest that runs.
+  fileprivate var isBuiltIn: Bool { kernel == nil && command == nil }
 }

@@ -27,6 +27,16 @@ enum CBytes {
   }
 }
 
+/// What stands behind the program's name.
+private func words(_ argc: Int32, _ argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> [[UInt8]] {
+  var words: [[UInt8]] = []
+  for index in 1..<max(1, Int(argc)) {
+    // unsafe: the kernel passes argc strings, each NUL-terminated.
+    if let word = unsafe argv[index] { unsafe words.append(CBytes.copy(word)) }
+  }
+  return words
+}
+
 /// The program's entry. The package manager names an executable's own entry NAME_main, and links it as main.
 @c(vmrun_main)
 public func entry(
@@ -35,14 +45,10 @@ public func entry(
 ) -> Int32 {
   // unsafe: the kernel passes at least the program's name.
   if getpid() == 1, let name = unsafe argv[0], unsafe String(cString: name) == CommandConfiguration.initPath {
-    guestInitMain()
+    guestInitMain(unsafe words(argc, argv))
   }
   let timeline = Timeline()
-  var words: [[UInt8]] = []
-  for index in 1..<max(1, Int(argc)) {
-    // unsafe: the kernel passes argc strings, each NUL-terminated.
-    if let word = unsafe argv[index] { unsafe words.append(CBytes.copy(word)) }
-  }
+  let words = unsafe words(argc, argv)
   if OCIParser.takes(words) {
     return OCIRuntime.main(words) { () throws(ContainerError) in
       // unsafe: the process's own arguments and variables, as the C library gave them.
@@ -56,9 +62,9 @@ public func entry(
     switch try parser.parse() {
     case .help: return Output.standard(Help.text)
     case .version: return Output.standard(Help.version)
-    case .launch(let configuration, let timings):
+    case .launch(let configuration, let backend, let timings):
       timeline.end(.parse)
-      return launch(configuration, timings: timings, timeline: timeline)
+      return MachineLaunch(configuration: configuration, backend: backend, timings: timings, timeline: timeline).run()
     case .container(let configuration, let timings):
       if let failure = unsafe protect(argv) {
         Log.message(failure)
@@ -71,15 +77,6 @@ public func entry(
     Log.message("\(error.message)\n       \(Help.pointer)")
     return 125
   }
-}
-
-/// Runs one launch, tells what there is to tell, and returns the exit code.
-private func launch(_ configuration: Configuration, timings: TimingsFormat?, timeline: Timeline) -> Int32 {
-  let outcome = Launcher.run(configuration, timeline: timeline)
-  timeline.end(.teardown)
-  if let message = outcome.message { Log.message(message) }
-  TimingsReport(timeline).print(timings, exitCode: outcome.exitCode)
-  return outcome.exitCode
 }
 
 /// Sees to it that no container can write to this program's file: executes it anew from one that is read-only. Returns what went

@@ -8,7 +8,7 @@ import Testing
 @Suite struct CommandLineTests {
   private func parse(_ words: [String]) throws -> Configuration {
     var parser = ArgumentParser(words)
-    guard case .launch(let configuration, _) = try parser.parse() else { throw UsageError("not a launch") }
+    guard case .launch(let configuration, _, _) = try parser.parse() else { throw UsageError("not a launch") }
     return configuration
   }
 
@@ -56,7 +56,7 @@ import Testing
     let odd: [UInt8] = [0x61, 0xFF, 0xFE]
     let words = ["--kernel", "k", "--rootfs", "r", "--env"].map { Array($0.utf8) }
     var parser = ArgumentParser(words + [[0x41, 0x3D, 0xFF], Array("--env=B=".utf8) + [0xFE], Array("--".utf8), odd])
-    guard case .launch(let configuration, _) = try parser.parse() else { throw UsageError("no launch") }
+    guard case .launch(let configuration, _, _) = try parser.parse() else { throw UsageError("no launch") }
     #expect(configuration.command?.arguments == [odd])
     #expect(configuration.command?.environment == [[0x41, 0x3D, 0xFF], [0x42, 0x3D, 0xFE]])
   }
@@ -98,7 +98,7 @@ import Testing
       #expect(throws: UsageError.self) { _ = try parser.parse() }
       return
     }
-    guard case .launch(_, let timings) = try parser.parse() else {
+    guard case .launch(_, _, let timings) = try parser.parse() else {
       Issue.record("not a launch")
       return
     }
@@ -187,7 +187,6 @@ import Testing
     (["--env", "VMRUN_TEST_IS_NOT_SET"], "is not set here"),
     (["--"], "a command is missing behind '--'"),
     (["--kernel", "k", "--", "x"], "--rootfs DIR"),
-    (["--rootfs", "d", "--", "x"], "--kernel FILE"),
     (["--kernel", "k", "--rootfs", "d"], "--rootfs needs a command"),
     (["--kernel", "k", "--tty"], "--tty is for a command"),
     (["--kernel", "k", "-e", "A=1"], "-e is for a command"),
@@ -222,11 +221,13 @@ import Testing
     let timeline = Timeline()
     timeline.end(.parse)
     timeline.end(.openKVM)
-    let report = TimingsReport(timeline)
-    #expect(report.table.split(separator: "\n").count == 3 && report.table.contains("open KVM"))
+    let report = TimingsReport(timeline, backend: .direct(reason: "why", kernel: "/k"))
+    #expect(report.table.split(separator: "\n").count == 4 && report.table.contains("open KVM"))
+    #expect(report.table.hasPrefix("backend kvm (microvm, kvm): why\n"))
     let json = report.json(exitCode: 7)
     #expect(
       json.hasPrefix("{\"clock\":\"CLOCK_MONOTONIC\"") && json.contains("\"exit_code\":7") && json.hasSuffix("}]}\n"))
+    #expect(json.contains("\"backend\":{\"name\":\"kvm\"") && json.contains("},\"kernel\":\"/k\",\"phases\":["))
   }
 
   /// Whatever is typed, there is an answer: no word makes the parser trap.

@@ -78,7 +78,7 @@ import Testing
     ]
     let container = try parse(["--isolation", "container"] + common)
     var parser = ArgumentParser(["--isolation", "vm", "--kernel", "k"] + common)
-    guard case .launch(let machine, _) = try parser.parse() else { throw UsageError("not a VM") }
+    guard case .launch(let machine, _, _) = try parser.parse() else { throw UsageError("not a VM") }
     #expect(machine.command?.arguments == container.arguments && machine.command?.environment == container.environment)
     #expect(machine.command?.hostname == container.hostname && machine.command?.user == container.user)
     #expect(machine.memory == container.memory && machine.timeout == container.timeout)

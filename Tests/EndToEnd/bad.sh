@@ -22,13 +22,16 @@ judge() { # judge SHOWN CAUSE NEXT: after a run
   row "$1"
 }
 
+# What each run gets before its own words: nothing, or the rung whose messages are meant.
+rung=
 # bad NAME SHOWN CAUSE NEXT ARGS: one input. CAUSE and NEXT are patterns that the message must match.
 bad() {
   wanted "$1" || return 0
   begin "$1"
   shown=$2 cause=$3 next=$4
   shift 4
-  vm "$@" </dev/null
+  # shellcheck disable=SC2086
+  vm $rung "$@" </dev/null
   judge "$shown" "$cause" "$next"
   conclude
 }
@@ -53,7 +56,10 @@ bad bare_word '`bzImage`' "'bzImage' is not an option" '-- bzImage' bzImage
 bad value_missing '`--kernel` (no value)' '--kernel needs a value' '--kernel FILE' --kernel
 bad command_missing '`--kernel K --rootfs R --`' 'a command is missing' "$usage" --kernel K --rootfs R --
 bad rootfs_missing '`--kernel K -- sh`' 'needs a root directory' '--rootfs DIR' --kernel K -- sh
-bad kernel_missing '`--rootfs R -- sh`' 'needs a Linux kernel' '--kernel FILE' --rootfs R -- sh
+bad backend_word '`--kernel K --backend qemu`' '--backend qemu: expected' 'auto, kvm or libvirt' --kernel K --backend qemu
+bad backend_libvirt_without_kernel '`--backend libvirt` (built-in guest)' '--backend libvirt is for a Linux kernel' 'runs on KVM alone' --backend libvirt
+bad backend_of_container '`--container --backend kvm`' 'means nothing for a container' "this host's kernel" --container --backend kvm --rootfs R -- sh
+bad kernel_name_unknown '`--kernel no-such-name`' '--kernel no-such-name: there is no such file' 'vmrun kernel' --kernel no-such-name --rootfs R -- sh
 bad rootfs_without_command '`--kernel K --rootfs R`' '--rootfs needs a command' '-- CMD' --kernel K --rootfs R
 bad option_without_command '`--kernel K --env A=b`' '--env is for a command' '-- CMD' --kernel K --env A=b
 bad initrd_without_kernel '`--initrd I`' '--initrd needs --kernel' 'built-in guest takes none' --initrd I
@@ -96,6 +102,8 @@ bad disks_many '`--disk` nine times' 'at most 8 disks' "$usage" --kernel K $(pri
 
 # --------------------------------------------------------------------------------------------------------------- kernels
 
+# What vmrun itself says about them: on KVM's rung, whatever this machine's KVM can do.
+rung='--backend kvm'
 # A kernel that is right, to spoil copies of.
 GOOD=$("$root/Scripts/kernel" fetch 6.1) || GOOD=
 [ -f "$GOOD" ] || echo "SKIP bad/kernels: Scripts/kernel fetch gave no kernel to spoil"
@@ -195,7 +203,7 @@ if [ -f "$GOOD" ]; then
       shown=$2 cause=$3 next=$4
       shift 4
       cp "$VMRUN" "$WORK/vmrun" && chmod 755 "$WORK/vmrun"
-      timeout -s KILL 20 setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent "$WORK/vmrun" "$@" >out 2>err </dev/null
+      timeout -s KILL 20 setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent "$WORK/vmrun" $rung "$@" >out 2>err </dev/null
       code=$?
       judge "$shown" "$cause" "$next"
       conclude
@@ -241,6 +249,7 @@ fi
 
 # ------------------------------------------------------------------------------------------------------------------- KVM
 
+rung=
 # in_private_dev NAME SHOWN CAUSE NEXT SETUP [USER]: vmrun in a mount namespace of its own, where SETUP has changed /dev/kvm.
 in_private_dev() {
   wanted "$1" || return 0

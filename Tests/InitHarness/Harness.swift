@@ -1,8 +1,8 @@
 // The guest's init without a guest, for tests: the same code in a process of its own, with a socket in place of the ports.
 //
-//     InitHarness CONFIGURATION [--subreaper] [--root DIR]
+//     InitHarness CONFIGURATION [--serial] [--subreaper] [--root DIR]
 //
-// Standard input is the socket. --subreaper makes orphans this process's children. --root runs the command as process 1 of
+// Standard input is the socket. --serial takes it for a serial line. --subreaper makes orphans this process's children. --root runs the command as process 1 of
 // new namespaces in DIR, with everything mounted that init mounts.
 
 import CGuestInit
@@ -20,7 +20,13 @@ public func entry(argc: Int32, argv: UnsafeMutablePointer<UnsafeMutablePointer<C
   }
   guard let path = words.first, let socket = try? FileDescriptor.duplicate(of: 0) else { return 97 }
   if let null = try? FileDescriptor.open("/dev/null", O_RDWR) { _ = dup2(null.rawValue, 0) }
-  let channel = Channel(SocketTransport(socket))
+  let channel: Channel
+  if words.contains("--serial") {
+    guard (try? socket.setNonBlocking()) != nil else { return 96 }
+    channel = Channel(SerialTransport(line: socket))
+  } else {
+    channel = Channel(SocketTransport(socket))
+  }
   do throws(Failure) {
     let configuration = try readConfiguration(path)
     if words.contains("--subreaper") { _ = adopt_orphans() }

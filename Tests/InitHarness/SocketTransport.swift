@@ -34,5 +34,9 @@ final class SocketTransport: ChannelTransport {
     return max(0, count)
   }
 
+  var wantsOutput: Bool { false }
+  func settle() {}
+  let inputWindow = 128 << 10
+
   func mark(_ phase: Phase) {}
 }

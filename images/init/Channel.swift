@@ -25,6 +25,13 @@ import System
   /// See `ChannelTransport.doorbell`.
   public var doorbell: Int32 { transport.doorbell }
 
+  /// See `ChannelTransport.wantsOutput`.
+  var wantsOutput: Bool { transport.wantsOutput }
+  /// See `ChannelTransport.inputWindow`.
+  var inputWindow: Int { transport.inputWindow }
+  /// See `ChannelTransport.settle`. Only while drained.
+  func settle() { transport.settle() }
+
   /// Sends a message, behind what waits already.
   public func send(_ message: GuestMessage) {
     message.encode(into: &outgoing)

@@ -37,11 +37,11 @@ public final class CommandRunner {
     channel.mark(.commandAboutToRun)
     let command = try Command.start(configuration)
     process = command.process
-    input = InputStream(command.input, isTerminal: configuration.hasTerminal)
+    input = InputStream(command.input, isTerminal: configuration.hasTerminal, limit: channel.inputWindow)
     output = OutputStream(command.output, .stdout)
     errorOutput = OutputStream(command.errorOutput, .stderr)
     channel.send(.started)
-    channel.send(.stdinWindow(UInt32(InputStream.limit)))
+    channel.send(.stdinWindow(UInt32(truncatingIfNeeded: channel.inputWindow)))
   }
 
   /// Waits for the command's end and for its output to be taken; returns how it ended, which is not sent yet.
@@ -61,7 +61,7 @@ public final class CommandRunner {
     let takesOutput = channel.isDrained
     var entries: InlineArray<5, pollfd> = [
       pollfd(fd: children.rawValue, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: doorbell, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: doorbell, events: Int16(channel.wantsOutput ? POLLIN | POLLOUT : POLLIN), revents: 0),
       pollfd(fd: takesOutput ? output.rawValue : -1, events: Int16(POLLIN), revents: 0),
       pollfd(fd: takesOutput ? errorOutput.rawValue : -1, events: Int16(POLLIN), revents: 0),
       // A pipe that nobody reads any more is always ready: it is watched only while there is something to write.

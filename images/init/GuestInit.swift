@@ -5,16 +5,22 @@ import System
 
 /// The guest's first process: prepares the system, runs the one command, and turns the machine off. vmrun's program calls
 /// it when it finds itself started by the kernel, from `CommandConfiguration.initPath` as process 1.
-public func guestInitMain() -> Never {
+///
+/// `arguments` are what stands behind "--" on the kernel's command line. "ttyS1" among them means that the host talks over
+/// the second serial port; else it talks over vmrun's I/O ports.
+public func guestInitMain(_ arguments: [[UInt8]] = []) -> Never {
   keepStandardDescriptors()
   do throws(Failure) {
-    let transport = try PortTransport()
+    let isSerial = arguments.contains { $0.elementsEqual("ttyS1".utf8) }
+    let ports = isSerial ? nil : try PortTransport()
+    let transport: any ChannelTransport
+    if let ports { transport = ports } else { transport = try SerialTransport(path: "/dev/ttyS1") }
     transport.mark(.initStarted)
     let channel = Channel(transport)
     channel.send(.hello(version: GuestMessage.version))
     let end: GuestMessage
     do throws(Failure) {
-      end = try runCommand(transport, channel)
+      end = try runCommand(ports, channel)
     } catch {
       end = .failure(code: error.code, message: error.message)
     }
@@ -27,14 +33,14 @@ public func guestInitMain() -> Never {
   powerOff()
 }
 
-private func runCommand(_ transport: PortTransport, _ channel: Channel) throws(Failure) -> GuestMessage {
+private func runCommand(_ ports: PortTransport?, _ channel: Channel) throws(Failure) -> GuestMessage {
   let configuration = try readConfiguration(CommandConfiguration.path)
   try RootFileSystem.enter(CommandConfiguration.rootPath)
   try RootFileSystem.populate()
   try prepareSystem(configuration)
   let runner = try CommandRunner(configuration, channel)
   // The command is on its way, and setting a serial port up takes many exits.
-  transport.attachDevices()
+  ports?.attachDevices()
   return try runner.run()
 }
 
@@ -106,6 +112,7 @@ private func finish(_ channel: Channel, with end: GuestMessage) {
     _ = usleep(1000)
     channel.flush()
   }
+  channel.settle()
 }
 
 private func powerOff() -> Never {

@@ -5,24 +5,25 @@ import System
 /// Init's end of what a command reads from.
 struct InputStream: ~Copyable {
   /// Bytes that the host may send ahead of the command.
-  static let limit = 128 << 10
-
+  private let limit: Int
   private var descriptor: FileDescriptor?
   private let isTerminal: Bool
   private var pending: [UInt8] = []
   private var written = 0
   /// Bytes that the host may still send.
-  private var granted = InputStream.limit
+  private var granted: Int
   /// Bytes that the command has taken and the host does not know of.
   private var ungranted = 0
   private var ends = false
   private var saidEnd = false
   private var lastByte = UInt8(ascii: "\n")
 
-  /// Takes over a non-blocking descriptor.
-  init(_ descriptor: consuming FileDescriptor?, isTerminal: Bool) {
+  /// Takes over a non-blocking descriptor, for `limit` bytes at a time.
+  init(_ descriptor: consuming FileDescriptor?, isTerminal: Bool, limit: Int) {
     self.descriptor = descriptor
     self.isTerminal = isTerminal
+    self.limit = limit
+    granted = limit
   }
 
   /// Whether bytes wait for the command to take others.
@@ -66,7 +67,7 @@ struct InputStream: ~Copyable {
 
   /// How many more bytes the host may send, when that is worth a message.
   mutating func takeGrant() -> UInt32? {
-    guard ungranted >= Self.limit / 2, !ends else { return nil }
+    guard ungranted >= limit / 2, !ends else { return nil }
     defer { ungranted = 0 }
     granted += ungranted
     return UInt32(truncatingIfNeeded: ungranted)

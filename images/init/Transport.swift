@@ -12,6 +12,12 @@ public protocol ChannelTransport: AnyObject {
   var doorbell: Int32 { get }
   /// Takes the rings that made `doorbell` readable. Comes before the streams are looked at.
   func silenceDoorbell()
+  /// Whether what was sent waits for `doorbell` to become writable.
+  var wantsOutput: Bool { get }
+  /// Waits until the host has, or will have, everything that was sent. Comes before the machine is turned off.
+  func settle()
+  /// Bytes of standard input that the host may send ahead of the command.
+  var inputWindow: Int { get }
   /// Tells the host how far the start has come.
   func mark(_ phase: Phase)
 }

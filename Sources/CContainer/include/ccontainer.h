@@ -8,5 +8,8 @@
 #include "json.h"
 #include "constants.h"
 #include "netlink.h"
+#include "isolation.h"
+#include "tools.h"
+#include "doctor.h"
 #include "bench.h"
 #endif

@@ -8,6 +8,7 @@
 #endif
 
 #include "libc.h"
+#include "timer.h"
 #include "kvm.h"
 #include "virtio.h"
 #include "bootparam.h"

@@ -1,4 +1,5 @@
 import Bench
+import Isolation
 
 /// The commands beside launching and the runtime's verbs: `vmrun TOOL ...`.
 enum Tool: String, CaseIterable {
@@ -27,6 +28,8 @@ enum Tool: String, CaseIterable {
 enum HiddenRole: String, CaseIterable {
   /// The payload of the bench's arms.
   case payload = "__payload"
+  /// What asks the questions inside the sandboxes that `vmrun isolation` compares.
+  case isolationProbe = "__isolation-probe"
 
   init?(word: [UInt8]) {
     for role in Self.allCases where word.elementsEqual(role.rawValue.utf8) {
@@ -40,6 +43,7 @@ enum HiddenRole: String, CaseIterable {
   func run(_ words: [[UInt8]]) -> Int32 {
     switch self {
     case .payload: return Payload.run(words)
+    case .isolationProbe: return Probe.run(words)
     }
   }
 }

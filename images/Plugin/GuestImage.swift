@@ -1,10 +1,10 @@
 import Foundation
 import PackagePlugin
 
-/// Builds the minimal guest with the compiler and the linker of the toolchain that runs the build, and hands its image on
-/// as a Swift source: guest sources -> object -> flat binary -> a constant array of words.
+/// Builds a guest (the target's folders `Guest` and `ABI`) with the compiler and the linker of the toolchain that runs the build, and
+/// hands its image on as a Swift source: guest sources -> object -> flat binary -> a constant array of words.
 @main
-struct MinimalGuestImage: BuildToolPlugin {
+struct GuestImage: BuildToolPlugin {
   func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
     let guest = target.directoryURL.appending(path: "Guest")
     let abi = target.directoryURL.appending(path: "ABI")
@@ -26,10 +26,10 @@ struct MinimalGuestImage: BuildToolPlugin {
     return [
       // One command for all steps, since the package manager would take the files in between for resources.
       .buildCommand(
-        displayName: "Building the minimal guest",
+        displayName: "Building the guest of \(target.name)",
         executable: URL(filePath: "/bin/sh"),
         arguments: [
-          "-c", Self.steps, "minimal-guest",
+          "-c", Self.steps, "guest-image",
           try context.tool(named: "swiftc").url.path, try context.tool(named: "ld.lld").url.path,
           guest.appending(path: "guest.ld").path, work.appending(path: "guest").path, image.path,
         ] + compilerArguments,
@@ -46,7 +46,7 @@ struct MinimalGuestImage: BuildToolPlugin {
     "$linker" -static --gc-sections --build-id=none --oformat=binary -T "$script" "$guest.o" -o "$guest.bin"
     words=$(od -An -v -tx8 -w64 "$guest.bin" | sed 's/ \([0-9a-f]*\)/ 0x\1,/g')
     {
-      echo '// The minimal guest, made by the build.'
+      echo '// A guest, made by the build.'
       echo 'let imageWords: InlineArray<_, UInt64> = ['
       echo "$words"
       echo ']'

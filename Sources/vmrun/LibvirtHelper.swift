@@ -1,0 +1,87 @@
+import CLinux
+import Machine
+import System
+
+/// `vmrun-libvirt`, the program that takes over where KVM cannot serve. It takes this process's place, so that signals, exit code and
+/// SIGKILL need no relay.
+enum LibvirtHelper {
+  static let name = "vmrun-libvirt"
+
+  /// Executes the helper in place of this program. Returns only when that fails: with what is wrong, and what to do.
+  static func execute(_ handover: Handover) -> String {
+    let places = places(executable: ownPath())
+    // unsafe: the path is NUL-terminated for the call.
+    guard let path = places.first(where: { unsafe access($0, X_OK) == 0 }) else { return missing(places) }
+    do throws(SystemError) {
+      let file = try passedOn(memory(handover.encoded()))
+      let program = try passedOn(FileDescriptor.open("/proc/self/exe", O_RDONLY))
+      let errno = execute(
+        path, [name, "--handover", "\(file.rawValue)", "--program", "\(program.rawValue)"])
+      return "cannot execute \(path): \(errno)"
+    } catch {
+      return "cannot hand the launch over: \(error)"
+    }
+  }
+
+  /// Where it is looked for, by the path of vmrun's own file.
+  static func places(executable: String?) -> [String] {
+    var folders: [String] = []
+    if let executable, let slash = executable.utf8.lastIndex(of: UInt8(ascii: "/")) {
+      let folder = String(executable[..<slash])
+      folders.append(folder)
+      if let above = folder.utf8.lastIndex(of: UInt8(ascii: "/")) {
+        let parent = String(folder[..<above])
+        folders += [parent + "/libexec/vmrun", parent + "/libexec"]
+      }
+    }
+    for folder in ["/usr/local/libexec", "/usr/libexec"] where !folders.contains(folder) { folders.append(folder) }
+    return folders.map { "\($0)/\(name)" }
+  }
+
+  private static func missing(_ places: [String]) -> String {
+    var text = "\(name), which has libvirt's QEMU run it, is not there (looked for as "
+    for (index, place) in places.enumerated() { text += (index == 0 ? "" : ", ") + place }
+    text += ").\n       Build it: swift build -c release --product \(name) (needs the Debian package libvirt-dev; to run, "
+    return text + "libvirt-daemon-driver-qemu and qemu-system-x86)"
+  }
+
+  private static func ownPath() -> String? {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let link = Array("/proc/self/exe".utf8) + [0]
+    // unsafe: both buffers are the arrays' own memory, valid inside the closures, and the link's name is NUL-terminated.
+    let count = unsafe bytes.withUnsafeMutableBytes { target in
+      unsafe link.withUnsafeBytes {
+        unsafe clinux_readlinkat(AT_FDCWD, $0.baseAddress, target.baseAddress, target.count)
+      }
+    }
+    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+  }
+
+  /// A file without a name that holds `bytes`.
+  private static func memory(_ bytes: [UInt8]) throws(SystemError) -> FileDescriptor {
+    // unsafe: the name is NUL-terminated for the call.
+    let raw = unsafe memfd_create("vmrun-handover", UInt32(MFD_CLOEXEC))
+    guard raw >= 0 else { throw SystemError("memfd_create", "", .current) }
+    let file = FileDescriptor(owning: raw)
+    try file.writeFully(bytes)
+    guard lseek(raw, 0, SEEK_SET) == 0 else { throw SystemError("lseek", "", .current) }
+    return file
+  }
+
+  /// A duplicate of `file` that survives execve(2), and is none of the standard streams even where those are closed.
+  private static func passedOn(_ file: consuming FileDescriptor) throws(SystemError) -> FileDescriptor {
+    let copy = try FileDescriptor.duplicate(of: file.rawValue)
+    guard clinux_fcntl(copy.rawValue, F_SETFD, 0) == 0 else { throw SystemError("fcntl", "", .current) }
+    return copy
+  }
+
+  /// execv(3) with this process's environment; returns why it failed.
+  private static func execute(_ path: String, _ words: [String]) -> Errno {
+    // unsafe: each copy is NUL-terminated and stays until the process's end, which is near either way.
+    var arguments = unsafe words.map { unsafe strdup($0) }
+    unsafe arguments.append(nil)
+    // unsafe: the array ends with a null pointer, as execv wants it, and both stay valid during the call.
+    _ = unsafe execv(path, &arguments)
+    return .current
+  }
+}
