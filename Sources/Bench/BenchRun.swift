@@ -165,6 +165,8 @@ public final class BenchRun {
         estimates[form.arm.id] = sample.wall
         if let backend = timings?.backend {
           form.arm.describe(backend)
+          // Guest memory is QEMU's, which is a child of libvirt's daemon.
+          if backend.name == "libvirt" { form.guestMemory = 0 }
           if form.arm.id.utf8.starts(with: "vm-linux".utf8) { isAccelerated = backend.acceleration == "kvm" }
         }
         return form
@@ -270,5 +272,8 @@ extension Arm {
     name += backend.acceleration == "kvm" ? " (libvirt)" : " (libvirt, TCG)"
     addNote("served by libvirt, \(how), machine \(backend.machine.isEmpty ? "unknown" : backend.machine)")
     if !backend.reason.isEmpty { addNote(backend.reason) }
+    addNote(
+      "QEMU belongs to libvirt's daemon: its CPU time, system calls and PSS are not in the figures, only in the host's available memory"
+    )
   }
 }
