@@ -157,12 +157,6 @@ public struct ArmFactory {
     made.waiting = words([], "bundle-wait")
     made.undo = [[program, "--root", "\(stage.folder)/\(name)", "delete", "--force", Candidate.instance]]
     made.files.append("\(stage.folder)/bundle/config.json")
-    if name == "crun" {
-      // It refuses hosts that have both versions of cgroups.
-      made.alternatives = [
-        (words(["--cgroup-manager", "disabled"], "bundle"), "without a cgroup: it refuses this host's cgroups")
-      ]
-    }
     return made
   }
 
@@ -195,13 +189,21 @@ public struct ArmFactory {
     guard imported?.exitCode == 0 else {
       throw BenchError("podman import: \(imported?.text ?? "cannot be started")")
     }
-    var made = candidate(
-      "podman", "podman run", .container, isPeer: true,
-      common + [
+    func words(_ options: [String]) -> [String] {
+      common + options + [
         "run", "--rm", "--network", "none", "--log-driver", "none", "--name", Candidate.instance, image,
         Stage.payloadInside, Self.role,
-      ], waits: false,
+      ]
+    }
+    var made = candidate(
+      "podman", "podman run", .container, isPeer: true, words([]), waits: false,
       note: "storage of its own, no network; what conmon does apart is in the time and not in CPU, calls and memory")
+    made.arm.command = ["env"] + environment + words([])
+    if let runc = Files.program("runc") {
+      made.alternatives = [
+        (words(["--runtime", runc]), "with runc: its own default runtime refuses this host's cgroups")
+      ]
+    }
     made.environment = environment
     made.undo = [common + ["rm", "--force", Candidate.instance]]
     return made

@@ -112,10 +112,13 @@ public final class BenchRun {
     if let failure = child.failure(expecting: candidate.exitCode) {
       return interruption.check() ? .interrupted : .failure(failure)
     }
+    // What a child shared with the bench itself before its execve(2) counts as its own in ru_maxrss: below that nothing is known, and
+    // the trace of one run tells it later.
+    let resident = end.usage.resident > cbench_peak(getpid()) ? end.usage.resident : 0
     let timings = candidate.tellsPhases ? Timings(child.errorText) : nil
     let sample = Sample(
       wall: end.wall, firstByte: child.firstByte, user: end.usage.user, system: end.usage.system,
-      peakResident: end.usage.resident, phases: timings?.phases(since: child.start, wall: end.wall) ?? [], order: order,
+      peakResident: resident, phases: timings?.phases(since: child.start, wall: end.wall) ?? [], order: order,
       exitCode: candidate.exitCode)
     order += 1
     return .sample(sample, read: end.usage.read, timings)
@@ -151,7 +154,7 @@ public final class BenchRun {
     for alternative in candidate.alternatives {
       var form = candidate
       form.arguments = alternative.arguments
-      form.arm.command = alternative.arguments
+      form.arm.command = (form.environment.isEmpty ? [] : ["env"] + form.environment) + alternative.arguments
       form.arm.addNote(alternative.note)
       forms.append(form)
     }
@@ -162,6 +165,8 @@ public final class BenchRun {
         estimates[form.arm.id] = sample.wall
         if let backend = timings?.backend {
           form.arm.describe(backend)
+          // Guest memory is QEMU's, which is a child of libvirt's daemon.
+          if backend.name == "libvirt" { form.guestMemory = 0 }
           if form.arm.id.utf8.starts(with: "vm-linux".utf8) { isAccelerated = backend.acceleration == "kvm" }
         }
         return form
@@ -267,5 +272,8 @@ extension Arm {
     name += backend.acceleration == "kvm" ? " (libvirt)" : " (libvirt, TCG)"
     addNote("served by libvirt, \(how), machine \(backend.machine.isEmpty ? "unknown" : backend.machine)")
     if !backend.reason.isEmpty { addNote(backend.reason) }
+    addNote(
+      "QEMU belongs to libvirt's daemon: its CPU time, system calls and PSS are not in the figures, only in the host's available memory"
+    )
   }
 }

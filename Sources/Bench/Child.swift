@@ -232,12 +232,13 @@ final class Child {
 
 /// The end of what a program said, short enough for a table.
 enum LastWords {
-  /// The last three lines of `text`, joined; control characters are left out.
+  /// The last three lines of `text`, joined; control characters are left out, and so is what is for programs (JSON).
   static func of(_ text: [UInt8]) -> String {
     var lines: [String] = []
-    for line in text.split(separator: UInt8(ascii: "\n")).suffix(3) {
+    let forPeople = text.split(separator: UInt8(ascii: "\n")).filter { $0.first != UInt8(ascii: "{") }
+    for line in forPeople.suffix(3) {
       var printable: [UInt8] = []
-      for byte in line.suffix(240) where byte >= 0x20 && byte != 0x7F { printable.append(byte) }
+      for byte in line.prefix(240) where byte >= 0x20 && byte != 0x7F { printable.append(byte) }
       while printable.first == UInt8(ascii: " ") { printable.removeFirst() }
       if !printable.isEmpty { lines.append(String(decoding: printable, as: UTF8.self)) }
     }

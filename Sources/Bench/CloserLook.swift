@@ -17,34 +17,37 @@ extension BenchRun {
       if interruption.check() { return }
       let candidate = candidates[index]
       tell(.part("\(candidate.arm.id): system calls and memory"))
-      let calls = countCalls(candidate)
+      let traced = trace(candidate)
       let share = waitingShare(candidate)
       if let share, share.guest > 0 {
         candidates[index].arm.addNote(
           "PSS without guest memory: \(Decimal.text(Double(share.all - share.guest) / 1_048_576, places: 1)) MiB")
       }
       for place in report.series.indices where report.series[place].arm == candidate.arm.id {
-        report.series[place].systemCalls = calls
+        report.series[place].systemCalls = traced?.calls
+        for index in report.series[place].samples.indices where report.series[place].samples[index].peakResident == 0 {
+          report.series[place].samples[index].peakResident = traced?.peak ?? 0
+        }
         report.series[place].residentShare = share?.all
       }
     }
   }
 
-  /// System calls of the launcher, all that it starts, and the payload where it runs on the host's kernel; nil where they cannot be
-  /// counted.
-  private func countCalls(_ candidate: Candidate) -> UInt64? {
+  /// System calls of the launcher, all that it starts, and the payload where it runs on the host's kernel, and the peak of resident
+  /// memory of the largest of these processes; nil where they cannot be traced.
+  private func trace(_ candidate: Candidate) -> (calls: UInt64, peak: UInt64)? {
     let instance = nextInstance()
     let words = Candidate.words(candidate.arguments, instance: instance)
     let (argv, envp) = (WordVector(words), WordVector(environment(of: candidate)))
     guard let null = try? FileDescriptor.open("/dev/null", O_RDWR) else { return nil }
-    var calls: UInt64 = 0
+    var (calls, peak): (UInt64, UInt64) = (0, 0)
     var code: Int32 = -1
     // unsafe: both arrays end with a null pointer and outlive the call; the numbers are written before it returns.
     let result = withExtendedLifetime((argv, envp)) {
       guard let path = unsafe argv.array[0] else { return Int32(-1) }
       return unsafe cbench_count_calls(
         path, argv.array, envp.array, null.rawValue, null.rawValue, null.rawValue, interruption.descriptor,
-        min(options.timeout, Self.countingLimit), &calls, &code)
+        min(options.timeout, Self.countingLimit), &calls, &peak, &code)
     }
     if result != 0 || code != candidate.exitCode {
       for undo in candidate.undo {
@@ -53,7 +56,7 @@ extension BenchRun {
       }
       return nil
     }
-    return calls
+    return (calls, peak)
   }
 
   /// Starts waiting instances of `candidate` until there are `count` of them in `children`.

@@ -91,7 +91,7 @@ public struct Schedule: Sendable {
     let wantsSlow = wants(slow, isOver: isOver, elapsed)
     guard wantsFast || wantsSlow else { return nil }
     // Slow arms may use twice the time of the others, and go on alone when those are done.
-    var round = wantsSlow && (!wantsFast || spent.slow <= 2 * spent.fast) ? slow : fast
+    var round = wantsSlow && (!wantsFast || spent.slow < 2 * spent.fast) ? slow : fast
     random.shuffle(&round)
     return round
   }

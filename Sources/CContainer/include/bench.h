@@ -98,13 +98,33 @@ CBENCH_INLINE int cbench_drop_pages(const char *path, uint64_t *pages, uint64_t 
 CBENCH_INLINE long cbench_ptrace(int request, pid_t pid, void *address, void *data) {
   return syscall(SYS_ptrace, (long)request, (long)pid, address, data);
 }
+// VmHWM of /proc/PID/status: the most memory that was resident since the last execve(2), in bytes; 0 when it cannot be read.
+CBENCH_INLINE uint64_t cbench_peak(pid_t pid) {
+  char path[32] = "/proc/", text[4096];
+  char digits[12];
+  int count = 0;
+  size_t place = 6;
+  for (unsigned rest = (unsigned)pid; rest || !count; rest /= 10) digits[count++] = (char)('0' + rest % 10);
+  while (count) path[place++] = digits[--count];
+  memcpy(path + place, "/status", 8);
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  ssize_t size = read(file, text, sizeof text - 1);
+  close(file);
+  if (size <= 0) return 0;
+  text[size] = 0;
+  const char *field = strstr(text, "VmHWM:");
+  return field ? strtoull(field + 6, NULL, 10) * 1024 : 0;
+}
+
 static inline void cbench_tick(int number) { (void)number; }
 
-// Runs a program to its end and counts the system calls that it and all its descendants make. `stop` is a descriptor that becomes
+// Runs a program to its end and counts the system calls that it and all its descendants make; *peak is the largest of their peaks
+// of resident memory, in bytes. `stop` is a descriptor that becomes
 // readable when it is to be given up. Returns 0 with *calls, 1 when it was given up or took too long, -1 with errno.
 CBENCH_INLINE int cbench_count_calls(const char *path, char *const *arguments, char *const *environment, int in, int out, int error,
-                                     int stop, uint64_t limit, uint64_t *calls, int *code) {
-  *calls = 0;
+                                     int stop, uint64_t limit, uint64_t *calls, uint64_t *peak, int *code) {
+  *calls = *peak = 0;
   *code = -1;
   pid_t root = fork();
   if (root < 0) return -1;
@@ -161,6 +181,11 @@ CBENCH_INLINE int cbench_count_calls(const char *path, char *const *arguments, c
       if (cbench_ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof info, &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY) ++*calls;
       number = 0;
     } else if (status >> 16) {
+      if (status >> 16 == PTRACE_EVENT_EXIT) {
+        // Its memory is still there.
+        uint64_t resident = cbench_peak(pid);
+        if (resident > *peak) *peak = resident;
+      }
       number = 0;
     } else if (number == SIGSTOP) {
       // The first stop of the root, and of each child that is traced from its birth.
@@ -168,7 +193,7 @@ CBENCH_INLINE int cbench_count_calls(const char *path, char *const *arguments, c
         options = 1;
         cbench_ptrace(PTRACE_SETOPTIONS, pid, NULL,
                (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-                        PTRACE_O_EXITKILL));
+                        PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL));
       }
       number = 0;
     }

@@ -26,7 +26,7 @@ enum BenchTool {
     let baseline = try arguments.baseline.map { (path) throws(UsageError) in try readBaseline(path) }
     let kernel = try findKernel(arguments)
     do throws(BenchError) {
-      let interruption = try Interruption(takesSignals: true)
+      let interruption = try Bench.Interruption(takesSignals: true)
       let stage = try Stage(arguments.folder)
       defer { stage.close() }
       try stage.fill()
@@ -93,7 +93,7 @@ enum BenchTool {
   }
 
   private static func makeArms(
-    _ arguments: BenchArguments, _ stage: Stage, _ kernel: String?, _ interruption: Interruption,
+    _ arguments: BenchArguments, _ stage: Stage, _ kernel: String?, _ interruption: Bench.Interruption,
     _ report: inout BenchReport
   ) -> [Candidate] {
     let factory = ArmFactory(
