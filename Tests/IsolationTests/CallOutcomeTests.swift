@@ -13,7 +13,8 @@ import Testing
     (1, 0, 3, 0, .reached, "waits"), (1, 0, 4, 0, .reached, "ends the process"), (1, 0, 5, 11, .reached, "signal 11"),
     (1, 0, 6, 0, .reached, "permitted by the filters; not run"), (2, 1, 0, 0, .filtered, "a filter answers EPERM"),
     (2, 38, 0, 0, .filtered, "a filter answers ENOSYS"), (2, 0, 0, 0, .filtered, "a filter answers success"),
-    (3, 0, 0, 0, .filtered, "a filter kills"), (0, 0, 5, 31, .filtered, "signal 31"), (1, 0, 0, 0, .untried, "not tried"),
+    (3, 0, 0, 0, .filtered, "a filter kills"), (0, 0, 5, 31, .filtered, "signal 31"),
+    (1, 0, 0, 0, .untried, "not tried"),
     (1, 0, 1, 0, .untried, "not tried"), (1, 0, 2, -133, .reached, "error 133"),
   ]
 
@@ -58,14 +59,17 @@ import Testing
 /// What would do something when every argument is -1, or must not be run at all.
 @Suite struct PlanTests {
   /// Calls that would hit others, stay behind, wait, or end more than the child, with what the plan must say.
-  @Test(arguments: [
-    SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_reboot, SYS_kexec_load,
-    SYS_kexec_file_load, SYS_acct, SYS_vhangup, SYS_msgget, SYS_semget, SYS_shmget, SYS_sync, SYS_fork, SYS_vfork,
-    SYS_clone, SYS_clone3, SYS_exit, SYS_exit_group, SYS_pause, SYS_rt_sigreturn, SYS_settimeofday, SYS_adjtimex,
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_swapon, SYS_swapoff, SYS_sethostname, SYS_setdomainname,
-    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_ptrace, SYS_wait4, SYS_waitid, SYS_setpriority, SYS_iopl,
-    SYS_ioperm, SYS_syslog, SYS_quotactl, SYS_alarm,
-  ].map { Int32($0) }) func dangerousCallsHaveAPlan(_ number: Int32) {
+  @Test(
+    arguments: [
+      SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_reboot, SYS_kexec_load,
+      SYS_kexec_file_load, SYS_acct, SYS_vhangup, SYS_msgget, SYS_semget, SYS_shmget, SYS_sync, SYS_fork, SYS_vfork,
+      SYS_clone, SYS_clone3, SYS_exit, SYS_exit_group, SYS_pause, SYS_rt_sigreturn, SYS_settimeofday, SYS_adjtimex,
+      SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_swapon, SYS_swapoff, SYS_sethostname, SYS_setdomainname,
+      SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_ptrace, SYS_wait4, SYS_waitid, SYS_setpriority,
+      SYS_iopl,
+      SYS_ioperm, SYS_syslog, SYS_quotactl, SYS_alarm,
+    ].map { Int32($0) }) func dangerousCallsHaveAPlan(_ number: Int32)
+  {
     let plan = unsafe cisolation_plan_for(number)
     #expect(plan.number == number)
     #expect(unsafe plan.reason != nil, "\(CallName.of(UInt32(number)))")
@@ -114,7 +118,8 @@ import Testing
 /// The sweep on this machine's own kernel.
 @Suite(.serialized) struct SweepTests {
   static func sweep(_ count: UInt32) -> [CallOutcome] {
-    var outcomes = [cisolation_outcome](repeating: cisolation_outcome(), count: Int(count) + Int(cisolation_extra_calls))
+    var outcomes = [cisolation_outcome](
+      repeating: cisolation_outcome(), count: Int(count) + Int(cisolation_extra_calls))
     let errno = unsafe outcomes.withUnsafeMutableBufferPointer {
       unsafe cisolation_sweep(count, true, 500, 30_000, $0.baseAddress)
     }
@@ -125,7 +130,9 @@ import Testing
   @Test func knownFactsOfThisKernel() {
     let calls = Self.sweep(512)
     #expect(calls.count == 514)
-    for number in [SYS_getpid, SYS_read, SYS_openat, SYS_fork, SYS_clone, SYS_exit_group, SYS_pause, SYS_sync, SYS_kill] {
+    for number in [
+      SYS_getpid, SYS_read, SYS_openat, SYS_fork, SYS_clone, SYS_exit_group, SYS_pause, SYS_sync, SYS_kill,
+    ] {
       #expect(calls[number].callClass == .reached, "\(CallName.of(UInt32(number))): \(calls[number].detail)")
     }
     #expect(calls[SYS_read].detail == "EBADF")
@@ -177,7 +184,10 @@ import Testing
     }
     #expect(child == 0)
     let calls = report.calls(320)
-    for number in [SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_init_module, SYS_swapon, SYS_unshare, SYS_setns] {
+    for number in [
+      SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_init_module, SYS_swapon, SYS_unshare,
+      SYS_setns,
+    ] {
       #expect(calls[number].callClass == .denied, "\(CallName.of(UInt32(number))): \(calls[number].detail)")
     }
     #expect(calls[SYS_getpid].callClass == .reached)

@@ -83,7 +83,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "/proc/x", "/proc/x 1", "x 1 ab", "/proc/x z ab", "/proc/x 1 xyz", "/proc/x 1 12345678901234567", "/proc/x 1 ab 5",
+    "", "/proc/x", "/proc/x 1", "x 1 ab", "/proc/x z ab", "/proc/x 1 xyz", "/proc/x 1 12345678901234567",
+    "/proc/x 1 ab 5",
     "/proc/x 1 ab 1:2:3", "/proc/x 1 ab :", "/proc/x 99999999999 ab",
     "/proc/x 1 ab" + String(repeating: " 1:2", count: FileSample.mostNumbers + 1),
   ]) func hostileSamples(_ text: String) {

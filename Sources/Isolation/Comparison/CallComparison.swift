@@ -71,9 +71,11 @@ extension Comparison {
     switch kind {
     case .reached: return "What is reached in a container is code of the host's kernel, in a VM code of the guest's."
     case .denied where container.calls.count(.denied) == 0:
-      return "None in the container: docker's profile filters just the calls that its capabilities would not pass, so that the second wall stands behind the first unseen."
+      return
+        "None in the container: docker's profile filters just the calls that its capabilities would not pass, so that the second wall stands behind the first unseen."
     case .missing:
-      return "A filter answers first, also for numbers that no kernel has: in the container some of them count as filtered."
+      return
+        "A filter answers first, also for numbers that no kernel has: in the container some of them count as filtered."
     default: return ""
     }
   }
@@ -89,7 +91,8 @@ extension Comparison {
         guard index < side.calls.extra.count else { return .unknown("not tried") }
         let call = side.calls.extra[index]
         switch call.callClass {
-        case .reached: return .value("answered: \(call.detail)", shared: isOnHostKernel(side) && call.detail == "success")
+        case .reached:
+          return .value("answered: \(call.detail)", shared: isOnHostKernel(side) && call.detail == "success")
         default: return .value("\(call.callClass.rawValue): \(call.detail)")
         }
       }
@@ -124,7 +127,8 @@ extension Comparison {
       },
       row("Filtered with another answer than EPERM") { side in
         let found = side.calls.calls.filter { $0.callClass == .filtered && $0.detail != "a filter answers EPERM" }
-        return .value(found.isEmpty ? "none" : Text.list(found.map { "\(CallName.of($0.number)): \($0.detail)" }, most: 4))
+        return .value(
+          found.isEmpty ? "none" : Text.list(found.map { "\(CallName.of($0.number)): \($0.detail)" }, most: 4))
       },
       row(
         "Denied by a capability; reached on the host",

@@ -62,7 +62,9 @@ extension Comparison {
       row("Filter on the launcher's own calls") { side in
         guard side.side == .vm else { return .value(side.side == .host ? "none" : "the sandbox's, see section 8") }
         guard let own = side.launcher.first else { return .unknown("section 8 was not run") }
-        return .value(own.seccomp == "0" ? "none: an escape from the guest has what vmrun's user has" : "seccomp mode \(own.seccomp)")
+        return .value(
+          own.seccomp == "0"
+            ? "none: an escape from the guest has what vmrun's user has" : "seccomp mode \(own.seccomp)")
       },
       row("Exits from the guest by reason") { side in
         guard side.side == .vm else { return .value("no guest") }
@@ -76,7 +78,8 @@ extension Comparison {
     ]
     return IsolationSection(
       number: 3, title: "What the host executed for it",
-      introduction: "Counted by ptrace over all of the sandbox's processes while the probe does this: \(Probe.workloadText).",
+      introduction:
+        "Counted by ptrace over all of the sandbox's processes while the probe does this: \(Probe.workloadText).",
       rows: rows)
   }
 }
