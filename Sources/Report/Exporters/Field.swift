@@ -118,7 +118,9 @@ struct Field {
   /// That the file is what it should be, and of a version that is known.
   func check(format: String, version: Int64) throws(ReportError) {
     try checkObject()
-    guard try self["format"].string() == format else { throw self["format"].problem("this is not a file of format " + format) }
+    guard try self["format"].string() == format else {
+      throw self["format"].problem("this is not a file of format " + format)
+    }
     let found = try self["format_version"].count()
     guard found == UInt64(version) else {
       throw self["format_version"].problem("version \(found) is not known, only \(version)")

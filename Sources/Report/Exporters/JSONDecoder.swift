@@ -17,7 +17,9 @@ extension BenchReport {
     report.missing = try root["missing"].facts()
     for field in try root["arms"].elements() {
       let arm = try Arm(decoding: field)
-      guard !report.arms.contains(where: { $0.id == arm.id }) else { throw field["id"].problem("two arms have this name") }
+      guard !report.arms.contains(where: { $0.id == arm.id }) else {
+        throw field["id"].problem("two arms have this name")
+      }
       report.arms.append(arm)
     }
     let arms = report.arms

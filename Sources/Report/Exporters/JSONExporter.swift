@@ -34,7 +34,8 @@ extension BenchReport {
     var members: [JSON.Member] = [
       .init("format", .string(Self.format)), .init("format_version", .integer(Self.formatVersion)),
       .init("version", .string(version)), .init("date", .integer(date)), .init("command", strings(command)),
-      .init("seed", number(seed)), .init("reference", .string(reference)), .init("interrupted", .boolean(isInterrupted)),
+      .init("seed", number(seed)), .init("reference", .string(reference)),
+      .init("interrupted", .boolean(isInterrupted)),
       .init("results", .array(summary.series.map { result($0) })), .init("environment", facts(environment)),
       .init("missing", facts(missing)), .init("arms", .array(arms.map { Self.json($0) })),
       .init("series", .array(series.map { Self.json($0) })),
@@ -62,7 +63,8 @@ extension BenchReport {
       .init("max", seconds(one.wall.maximum)), .init("times", .array(samples.map { seconds(Double($0.wall)) })),
       .init("memory_usage_byte", .array(samples.map { number($0.peakResident) })),
       .init("exit_codes", .array(samples.map { .integer(Int64($0.exitCode)) })), .init("arm", .string(arm.id)),
-      .init("cache", .string(one.cache.rawValue)), .init("p90", seconds(one.wall.p90)), .init("p99", seconds(one.wall.p99)),
+      .init("cache", .string(one.cache.rawValue)), .init("p90", seconds(one.wall.p90)),
+      .init("p99", seconds(one.wall.p99)),
       .init("median_interval", interval(one.interval, unit: 1e9)), .init("ratio", interval(one.ratio, unit: 1)),
       .init("bimodal", .boolean(one.groups != nil)), .init("drifting", .boolean(one.drift != nil)),
     ])
@@ -93,7 +95,8 @@ extension BenchReport {
       .init("wall", column { number($0.wall) }), .init("first_byte", column { optional($0.firstByte) }),
       .init("user", column { number($0.user) }), .init("system", column { number($0.system) }),
       .init("peak_resident", column { number($0.peakResident) }),
-      .init("exit_code", column { .integer(Int64($0.exitCode)) }), .init("phase_sets", .array(sets.map { strings($0) })),
+      .init("exit_code", column { .integer(Int64($0.exitCode)) }),
+      .init("phase_sets", .array(sets.map { strings($0) })),
       .init("phase_set", .array(setOf)), .init("phase_ends", column { .array($0.phases.map { number($0.end) }) }),
     ])
   }
@@ -108,7 +111,8 @@ extension BenchReport {
   private static func json(_ point: DensityPoint) -> JSON {
     .object([
       .init("arm", .string(point.arm)), .init("count", .integer(Int64(point.count))),
-      .init("resident_share", optional(point.residentShare)), .init("available_change", .integer(point.availableChange)),
+      .init("resident_share", optional(point.residentShare)),
+      .init("available_change", .integer(point.availableChange)),
     ])
   }
 }
@@ -127,7 +131,8 @@ extension IsolationReport {
   var value: JSON {
     .object([
       .init("sides", strings(sides)), .init("sections", .array(sections.map { Self.json($0) })),
-      .init("unmeasured", facts(unmeasured)), .init("not_shown", strings(notShown)), .init("environment", facts(environment)),
+      .init("unmeasured", facts(unmeasured)), .init("not_shown", strings(notShown)),
+      .init("environment", facts(environment)),
     ])
   }
 

@@ -37,7 +37,9 @@ extension IsolationReport {
       text.matrix(section, sides)
     }
     if !sections.isEmpty { text.paragraph(Self.legend) }
-    for fact in unmeasured { text.item("Not measured: " + Escaping.plain(fact.name) + ": " + Escaping.plain(fact.value)) }
+    for fact in unmeasured {
+      text.item("Not measured: " + Escaping.plain(fact.name) + ": " + Escaping.plain(fact.value))
+    }
     for limit in notShown { text.item("Not shown: " + Escaping.plain(limit)) }
   }
 }
@@ -109,7 +111,7 @@ struct TerminalText {
     var shown = Array(table.columns.indices)
     var left: [String] = []
     func natural(_ column: Int) -> Int {
-      var most = TextWidth.of(table.columns[column].title)
+      var most = TextWidth.of(table.columns[column].short ?? table.columns[column].title)
       for row in table.rows { most = max(most, TextWidth.of(row[column].text)) }
       return most
     }
@@ -135,7 +137,7 @@ struct TerminalText {
       }
       text += "\n"
     }
-    line(table.columns.map { Table.Cell($0.title) }, isHead: true)
+    line(table.columns.map { Table.Cell($0.short ?? $0.title) }, isHead: true)
     for row in table.rows { line(row, isHead: false) }
     if !left.isEmpty {
       var note = "  left out at this width: "

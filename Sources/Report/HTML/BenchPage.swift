@@ -57,8 +57,11 @@ struct BenchPage {
     let findings = wording.findings()
     if findings.isEmpty { page.paragraph("No run was measured.") }
     // What was compared first is what a reader came for; the others follow as a list.
-    let leading = max(1, min(findings.count, summary.machinesByContainer.filter { $0.other != summary.reference }.count))
-    page.add { $0.element("div", ["class", "lead"]) { lead in for text in findings.prefix(leading) { lead.leaf("p", [], text) } } }
+    let leading = max(
+      1, min(findings.count, summary.machinesByContainer.filter { $0.other != summary.reference }.count))
+    page.add {
+      $0.element("div", ["class", "lead"]) { lead in for text in findings.prefix(leading) { lead.leaf("p", [], text) } }
+    }
     let main = summary.series(.warm).isEmpty ? summary.series(.cold) : summary.series(.warm)
     page.add { body in
       body.element("ul", ["class", "tiles"]) { list in
@@ -69,7 +72,8 @@ struct BenchPage {
             if series.arm == summary.reference {
               tile.leaf("span", [], "the reference")
             } else if let ratio = series.ratio {
-              tile.leaf("span", [], "× " + Figures.three(ratio.middle) + " (" + Wording.range(ratio) + ")")
+              tile.leaf("span", [], "× " + Figures.three(ratio.middle))
+              tile.leaf("span", [], "95 %: " + Wording.range(ratio))
             }
           }
         }
@@ -99,20 +103,42 @@ struct BenchPage {
           name: wording.name($0.arm), style: styles[$0.arm],
           sorted: report.series[$0.index].samples.map { Double($0.wall) }.sorted(), median: $0.interval)
       }, reference: series.first { $0.arm == summary.reference }?.wall.median)
-    var caption = "Every point is a run (its height within the row has no meaning); the curve above is the estimated density, the thick "
-    caption += "bar the 95 % interval of the median, the dark line the median. The dotted line is the reference's median."
+    var caption =
+      "Every point is a run (its height within the row has no meaning); the curve above is the estimated density, the thick "
+    caption +=
+      "bar the 95 % interval of the median, the dark line the median. The dotted line is the reference's median."
     if let thinned = plot.thinned {
-      caption += " Of rows with more than \(Figures.grouped(UInt64(thinned.drawn))) runs, \(Figures.grouped(UInt64(thinned.drawn))) points are drawn, evenly by rank with "
-      caption += "the fastest and the slowest (the longest row has \(Figures.grouped(UInt64(thinned.all)))); all figures are of all runs."
+      caption +=
+        " Of rows with more than \(Figures.grouped(UInt64(thinned.drawn))) runs, \(Figures.grouped(UInt64(thinned.drawn))) points are drawn, evenly by rank with "
+      caption +=
+        "the fastest and the slowest (the longest row has \(Figures.grouped(UInt64(thinned.all)))); all figures are of all runs."
     }
     let description = series.map { one in
-      wording.name(one.arm) + ": median " + Wording.duration(one.interval) + ", p99 " + Figures.duration(one.wall.p99) + ", "
+      wording.name(one.arm) + ": median " + Wording.duration(one.interval) + ", p99 " + Figures.duration(one.wall.p99)
+        + ", "
         + Figures.grouped(UInt64(one.wall.count)) + " runs."
     }
     page.figure(
       "Time of a run with a \(cache.rawValue) page cache", caption: caption, margin: .plain,
-      panels: [Page.Panel(title: "", plot: plot.plot(), description: Self.joined(description))])
+      panels: [Page.Panel(title: "", plot: plot.plot(), description: Self.joined(description))], alternative: .next)
+    if plot.isWide { spread(plot.spread, series, &page) }
     page.table(tables.starts(cache))
+  }
+
+  /// Where the arms lie far apart, how each spreads around its own median.
+  private func spread(_ plot: Distribution, _ series: [SeriesSummary], _ page: inout Page) {
+    let words = series.map { one in
+      wording.name(one.arm) + ": fastest " + Figures.three(one.wall.minimum / one.wall.median) + ", p90 "
+        + Figures.three(one.wall.p90 / one.wall.median) + ", slowest "
+        + Figures.three(one.wall.maximum / one.wall.median)
+        + " times its median."
+    }
+    page.figure(
+      "Spread of the runs",
+      caption:
+        "The same runs, each by the median of its own arm: a narrow row is a steady arm, two hills are two ways to run.",
+      margin: .plain, panels: [Page.Panel(title: "", plot: plot.plot(), description: Self.joined(words))],
+      alternative: .next)
   }
 
   private func phases(_ page: inout Page) {
@@ -125,11 +151,13 @@ struct BenchPage {
       guard let table = tables.phases(series) else { continue }
       let title = wording.name(series.arm) + (series.cache == .cold ? ", cold cache" : "")
       let words = series.phases.map {
-        Escaping.plain($0.name) + " " + Figures.duration($0.end - $0.start) + ", until " + Figures.duration($0.end) + "."
+        Escaping.plain($0.name) + " " + Figures.duration($0.end - $0.start) + ", until " + Figures.duration($0.end)
+          + "."
       }
       panels.append(
         Page.Panel(
-          title: title, plot: Waterfall(series: series, style: styles[series.arm]).plot(), description: Self.joined(words)))
+          title: title, plot: Waterfall(series: series, style: styles[series.arm]).plot(),
+          description: Self.joined(words)))
       alternatives.append(table)
     }
     page.figure(
@@ -137,7 +165,7 @@ struct BenchPage {
       caption:
         "Each panel has its own scale, since the arms differ too much for one. Figures beside the bars are durations in the axis' unit; "
         + "the dotted line is the payload's first byte, where it was measured.",
-      margin: .names, panels: panels, tables: alternatives)
+      margin: .names, panels: panels, alternative: .folded(alternatives))
   }
 
   private func concurrency(_ page: inout Page) {
@@ -155,22 +183,26 @@ struct BenchPage {
         plot: CDF(curves: here.map { CDF.Curve(style: styles[$0.arm], sorted: $0.sorted) }, axis: axis).plot(),
         description: Self.joined(
           here.map {
-            wording.name($0.arm) + ": half of the runs ended within " + Figures.duration($0.latency.median) + ", 99 % within "
+            wording.name($0.arm) + ": half of the runs ended within " + Figures.duration($0.latency.median)
+              + ", 99 % within "
               + Figures.duration($0.latency.p99) + "."
           }))
     }
-    var caption = "For each time, the part of the runs that had ended by then; further left is faster, steeper is steadier. All panels have "
+    var caption =
+      "For each time, the part of the runs that had ended by then; further left is faster, steeper is steadier. All panels have "
     caption += "the same scale."
     if points.contains(where: { $0.sorted.count > CDF.mostSteps }) {
       caption += " Curves of more than \(CDF.mostSteps) runs are drawn with \(CDF.mostSteps) steps, evenly by rank."
     }
     page.figure(
-      "Distribution of the time of a run", caption: caption, margin: .axis, panels: panels, legend: arms,
-      tables: [tables.concurrency()].compactMap { $0 })
+      "Distribution of the time of a run, by level", caption: caption, margin: .axis, panels: panels, legend: arms,
+      alternative: .folded([tables.concurrency()].compactMap { $0 }))
+    if levels.count > 1 { byArm(points, levels.sorted(), arms, &page) }
     let rates = points.filter { $0.throughput != nil }
     guard !rates.isEmpty else { return }
     page.figure(
-      "Runs that end in a second", caption: "Higher is better. A line that stops rising has found a limit: processors, a lock, or memory.",
+      "Runs that end in a second",
+      caption: "Higher is better. A line that stops rising has found a limit: processors, a lock, or memory.",
       margin: .axis,
       panels: [
         Page.Panel(
@@ -181,22 +213,56 @@ struct BenchPage {
                 style: arms[place].style,
                 points: rates.filter { $0.arm == arms[place].arm }.map { (Double($0.level), $0.throughput ?? 0) }
                   .sorted { $0.0 < $1.0 })
-            }, quantity: .rate, title: "runs at once", isEvenlySpaced: true
+            }, quantity: .rate, valueTitle: "runs/s", title: "runs at once", isEvenlySpaced: true
           ).plot(),
           description: Self.joined(
             rates.map {
               wording.name($0.arm) + ", \($0.level) at once: " + Figures.three($0.throughput ?? 0) + " runs/s."
             }))
-      ], legend: arms)
+      ], legend: arms, alternative: .last)
+  }
+
+  /// The same curves, an arm to a panel, each with its own scale: what load does to it.
+  private func byArm(
+    _ points: [ConcurrencySummary], _ levels: [UInt32], _ arms: [Page.LegendEntry], _ page: inout Page
+  ) {
+    let panels = arms.map { entry in
+      let here = points.filter { $0.arm == entry.arm }.sorted { $0.level < $1.level }
+      let curves = here.map { point in
+        CDF.Curve(
+          style: ArmStyle.level(entry.style, levels.firstIndex(of: point.level) ?? 0, of: levels.count),
+          sorted: point.sorted)
+      }
+      let axis = Axis(here.map { $0.latency.maximum }, .time, fromZero: true, mayBeLogarithmic: false)
+      return Page.Panel(
+        title: entry.name, plot: CDF(curves: curves, axis: axis).plot(),
+        description: Self.joined(
+          here.map {
+            "\($0.level) at once: half within " + Figures.duration($0.latency.median) + ", 99 % within "
+              + Figures.duration($0.latency.p99) + "."
+          }))
+    }
+    let grey = ArmStyle(colourClass: "a0", dashClass: "")
+    page.figure(
+      "Distribution of the time of a run, by arm",
+      caption:
+        "Each panel has its own scale. The more runs at once, the stronger the line; curves that move right wait for each other.",
+      margin: .axis, panels: panels,
+      legend: levels.enumerated().map { index, level in
+        Page.LegendEntry(arm: 0, style: ArmStyle.level(grey, index, of: levels.count), name: "\(level) at once")
+      }, alternative: .last)
   }
 
   private func costs(_ page: inout Page) {
     let series = summary.series
     let hasBoth = series.contains { $0.cache == .cold } && series.contains { $0.cache == .warm }
     let main = hasBoth ? summary.series(.warm) : series
-    page.paragraph("Processor time is that of the launcher and all it waited for; work that the kernel does later is not in it.")
+    page.paragraph(
+      "Processor time is that of the launcher and all it waited for; work that the kernel does later is not in it.")
     page.figure(
-      "Processor time of a run", caption: "Medians. What a VM's guest runs is in its launcher's user time.", margin: .plain,
+      "Processor time of a run",
+      caption: "Medians. Under KVM, Linux counts what a guest runs as its launcher's user time.",
+      margin: .plain,
       panels: [
         Page.Panel(
           title: "",
@@ -209,21 +275,23 @@ struct BenchPage {
           ).plot(),
           description: Self.joined(
             main.map {
-              wording.name($0.arm) + ": user " + Figures.duration($0.user) + ", system " + Figures.duration($0.system) + "."
+              wording.name($0.arm) + ": user " + Figures.duration($0.user) + ", system " + Figures.duration($0.system)
+                + "."
             }))
-      ], keys: [("part1", "user mode"), ("part2", "system mode")])
+      ], keys: [("part1", "user mode"), ("part2", "system mode")], alternative: .next)
     let measured = main.filter { report.series[$0.index].residentShare != nil || $0.peakResident != nil }
     if !measured.isEmpty {
       page.figure(
         "Memory of a run",
-        caption: "PSS: what the launcher's processes hold while the payload waits, shared pages split among their users. Peak RSS: the most "
+        caption:
+          "PSS: what the launcher's processes hold while the payload waits, shared pages split among their users. Peak RSS: the most "
           + "that the largest process held, shared pages counted whole.", margin: .plain,
         panels: [
           Page.Panel(
             title: "",
             plot: Bars(rows: measured.map { memoryRow($0) }, quantity: .memory, title: "memory").plot(),
-            description: Self.joined(measured.map { wording.name($0.arm) + ": " + memoryText($0) + "." }))
-        ], keys: [("part1", "PSS, waiting"), ("part2", "peak RSS")])
+            description: Self.joined(measured.map { memoryWords($0) }))
+        ], keys: [("part1", "PSS, waiting"), ("part2", "peak RSS")], alternative: .next)
     }
     page.table(tables.costs())
   }
@@ -235,11 +303,20 @@ struct BenchPage {
     return Bars.Row(name: wording.name(one.arm), value: memoryText(one), style: styles[one.arm], bars: bars)
   }
 
+  /// "2.10 / 2.52 MiB": PSS and peak, or the one of them that was measured.
   private func memoryText(_ one: SeriesSummary) -> String {
-    var parts: [String] = []
-    if let share = report.series[one.index].residentShare { parts.append(Figures.bytes(Double(share))) }
-    if let peak = one.peakResident { parts.append("peak " + Figures.bytes(peak)) }
-    return parts.count == 2 ? parts[0] + ", " + parts[1] : parts.first ?? ""
+    let share = report.series[one.index].residentShare.map { Double($0) }
+    guard let share else { return one.peakResident.map { "peak " + Figures.bytes($0) } ?? "" }
+    guard let peak = one.peakResident else { return Figures.bytes(share) }
+    let unit = Unit.memory(for: [share, peak])
+    return unit.text(share) + " / " + unit.labelled(peak)
+  }
+
+  private func memoryWords(_ one: SeriesSummary) -> String {
+    var text = wording.name(one.arm) + ":"
+    if let share = report.series[one.index].residentShare { text += " PSS " + Figures.bytes(Double(share)) }
+    if let peak = one.peakResident { text += " peak " + Figures.bytes(peak) }
+    return text + "."
   }
 
   private func density(_ page: inout Page) {
@@ -260,12 +337,14 @@ struct BenchPage {
       guard !lines.isEmpty else { return nil }
       let words = known.compactMap { item in
         value(item.point).map {
-          wording.name(item.arm) + ", " + Figures.grouped(UInt64(item.point.count)) + " instances: " + Figures.bytes($0) + "."
+          wording.name(item.arm) + ", " + Figures.grouped(UInt64(item.point.count)) + " instances: " + Figures.bytes($0)
+            + "."
         }
       }
       return Page.Panel(
         title: title,
-        plot: LinePlot(lines: lines, quantity: .memory, title: "instances", isEvenlySpaced: false).plot(),
+        plot: LinePlot(lines: lines, quantity: .memory, valueTitle: "memory", title: "instances", isEvenlySpaced: false)
+          .plot(),
         description: Self.joined(words))
     }
     let panels = [
@@ -274,9 +353,11 @@ struct BenchPage {
     ].compactMap { $0 }
     page.figure(
       "Memory of many instances",
-      caption: "PSS is what their processes hold; the change of MemAvailable also counts what the kernel keeps for them. A change below "
-        + "zero, by what else ran, is drawn as zero and stands in the table.", margin: .axis, panels: panels, legend: arms,
-      tables: [tables.density()].compactMap { $0 })
+      caption:
+        "PSS is what their processes hold; the change of MemAvailable also counts what the kernel keeps for them. A change below "
+        + "zero, by what else ran, is drawn as zero and stands in the table.", margin: .axis, panels: panels,
+      legend: arms,
+      alternative: .folded([tables.density()].compactMap { $0 }))
   }
 
   private func environment(_ page: inout Page) {

@@ -34,7 +34,10 @@ extension Page {
       "Warm and cold page cache",
       "Warm: the files that a start reads are in memory. Cold: they were dropped before each run and come from storage."
     ),
-    ("Two groups", "The runs gather around two times beyond what chance gives (Hartigan's dip test), so that one median does not describe them."),
+    (
+      "Two groups",
+      "The runs gather around two times beyond what chance gives (Hartigan's dip test), so that one median does not describe them."
+    ),
     ("Drift", "Runs grow slower or faster over the bench beyond what chance gives (Mann and Kendall's test)."),
     ("RSS", "Resident memory: all pages that a process has in memory, those shared with others counted whole."),
     ("PSS", "Proportional share: pages shared by several processes are split among them, so that sums mean something."),
@@ -43,7 +46,13 @@ extension Page {
 
   private static let isolationTerms: [(String, String)] = [
     ("Host", "The system on which vmrun was started, without any isolation."),
-    ("Container", "Processes of the host's own kernel that see less of it: by namespaces, cgroups, capabilities and a system call filter."),
-    ("VM", "A virtual machine: its own kernel on processors and memory that the host's kernel lends through KVM or an emulator."),
+    (
+      "Container",
+      "Processes of the host's own kernel that see less of it: by namespaces, cgroups, capabilities and a system call filter."
+    ),
+    (
+      "VM",
+      "A virtual machine: its own kernel on processors and memory that the host's kernel lends through KVM or an emulator."
+    ),
   ]
 }

@@ -16,7 +16,9 @@ extension IsolationReport {
 
   /// The section of this or of a bench report's page.
   func write(to page: inout Page) {
-    page.paragraph("The same probe asked the same questions on every side. No score is drawn from it: what matters depends on who attacks.")
+    page.paragraph(
+      "The same probe asked the same questions on every side. No score is drawn from it: what matters depends on who attacks."
+    )
     page.list(counts())
     page.add { body in
       body.element("p") { text in

@@ -79,12 +79,20 @@ struct Page {
     var description: String
   }
 
+  /// Where a figure's numbers stand as a table.
+  enum Alternative {
+    /// Within the figure, folded.
+    case folded([Table])
+    /// The table that follows next, or the last before.
+    case next, last
+  }
+
   enum Margin: String { case plain = "plot", axis = "plot y", names = "plot w" }
 
   /// A numbered figure of one or more drawings, with its legend and the same figures as a table that can be unfolded.
   mutating func figure(
     _ title: String, caption: String, margin: Margin, panels: [Panel], legend: [LegendEntry] = [],
-    keys: [(className: String, name: String)] = [], tables: [Table] = []
+    keys: [(className: String, name: String)] = [], alternative: Alternative
   ) {
     figures += 1
     let number = figures
@@ -115,18 +123,26 @@ struct Page {
       if !panel.title.isEmpty { body.leaf("h3", [], panel.title) }
       body.element("div", ["class", margin.rawValue]) { box in
         panel.plot.write(
-          to: &box, id: "figure-\(number)-\(index + 1)", title: panel.title.isEmpty ? title : title + ": " + panel.title,
+          to: &box, id: "figure-\(number)-\(index + 1)",
+          title: panel.title.isEmpty ? title : title + ": " + panel.title,
           description: panel.description)
       }
       body.raw("</div>")
     }
     if panels.count > 1 { body.raw("</div>") }
-    if !tables.isEmpty {
+    switch alternative {
+    case .folded(let tables):
       body.raw("<details><summary>The same figures as a table</summary>")
       for table in tables { self.table(table) }
       body.raw("</details>")
+    case .next: pointer(to: tables + 1)
+    case .last: pointer(to: tables)
     }
     body.raw("</figure>\n")
+  }
+
+  private mutating func pointer(to table: Int) {
+    body.raw("<p class=\"see\"><a href=\"#table-\(table)\">The same figures as a table: Table \(table)</a></p>")
   }
 
   // MARK: Tables
@@ -137,7 +153,7 @@ struct Page {
     tables += 1
     let number = tables
     body.element("div", ["class", "scroll", "role", "region", "tabindex", "0", "aria-label", table.caption]) { box in
-      box.element("table", ["class", className]) { markup in
+      box.element("table", ["class", className, "id", "table-\(number)"]) { markup in
         markup.element("caption") { text in
           text.leaf("b", [], "Table \(number).")
           text.write(" " + table.caption)

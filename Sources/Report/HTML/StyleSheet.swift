@@ -4,13 +4,13 @@ enum StyleSheet {
   private static let light = """
     --bg:#fbfbf9;--panel:#fff;--ink:#1a1d21;--soft:#555c66;--rule:#d9dce0;--grid:#e6e8eb;--link:#0a5a8c;\
     --warn:#8a3800;--warnbg:#fdf1e4;--good:#00573f;--goodbg:#e6f4ef;\
-    --c0:#59626f;--c1:#0072b2;--c2:#cc5200;--c3:#00805d;--c4:#b24a82;--c5:#9c6700;--c6:#2f8cc4;--c7:#756500
+    --c0:#59626f;--c1:#0072b2;--c2:#cc5200;--c3:#00805d;--c4:#b24a82;--c5:#9c6700;--c6:#2f8cc4;--c7:#6f4bb8
     """
 
   private static let dark = """
     --bg:#121519;--panel:#191d22;--ink:#e8eaed;--soft:#a7aeb8;--rule:#343a42;--grid:#282d34;--link:#7cc4f0;\
     --warn:#ffb27a;--warnbg:#33241a;--good:#74d6b4;--goodbg:#16302a;\
-    --c0:#aeb6c2;--c1:#4ba6e3;--c2:#f28444;--c3:#2fbe94;--c4:#e08fbd;--c5:#e6a522;--c6:#8acdf4;--c7:#ddd04e
+    --c0:#aeb6c2;--c1:#4ba6e3;--c2:#f28444;--c3:#2fbe94;--c4:#e08fbd;--c5:#e6a522;--c6:#8acdf4;--c7:#b9a3f2
     """
 
   static var text: String {
@@ -41,6 +41,7 @@ enum StyleSheet {
     .meta{color:var(--soft);font-size:.9375rem}
     nav{margin:1.1rem 0 0;font-size:.9375rem}
     nav ul{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;list-style:none;margin:0;padding:0}
+    nav li{margin:0}
     nav a{display:inline-block;padding:.15rem 0}
     ul,ol{padding-left:1.25rem;max-width:44rem}
     li{margin:.3rem 0}
@@ -65,7 +66,7 @@ enum StyleSheet {
     .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.2rem;list-style:none;margin:0 0 .9rem;padding:0;font-size:.875rem;max-width:none}
     .legend li{margin:0;display:flex;align-items:center;gap:.5rem}
     .swatch{flex:none;width:1.9rem;height:0;border-top:3px solid var(--c)}
-    .swatch.d1{border-top-style:dashed}.swatch.d2{border-top-style:dotted}
+    .swatch.d1,.swatch.l2{border-top-style:dashed}.swatch.d2,.swatch.l1{border-top-style:dotted}.swatch.l0{border-top-width:1px}
     .key{flex:none;width:1.2rem;height:.7rem;background:var(--c0);border:1px solid var(--c0)}
     .key.part2{background:transparent}
     svg text{fill:var(--ink)}
@@ -76,6 +77,7 @@ enum StyleSheet {
     svg .value,svg .number{font-variant-numeric:tabular-nums}
     svg .number,svg .phase{font-size:12px}
     svg .inside{fill:var(--panel)}
+    svg .number:not(.inside),svg .label,svg .value{paint-order:stroke;stroke:var(--panel);stroke-width:4px;stroke-linejoin:round}
     .grid{stroke:var(--grid)}.minor{stroke-opacity:.55}.rule{stroke:var(--rule)}
     .reference{stroke:var(--soft);stroke-dasharray:2 4}
     .a0{--c:var(--c0)}.a1{--c:var(--c1)}.a2{--c:var(--c2)}.a3{--c:var(--c3)}.a4{--c:var(--c4)}.a5{--c:var(--c5)}.a6{--c:var(--c6)}.a7{--c:var(--c7)}
@@ -87,6 +89,7 @@ enum StyleSheet {
     .part2{fill:var(--c);fill-opacity:.22;stroke:var(--c);stroke-width:1}
     .curve{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round}
     .curve.d1{stroke-dasharray:8 4}.curve.d2{stroke-dasharray:2 3}
+    .l0{stroke-opacity:.4;stroke-width:1.4}.l1{stroke-opacity:.65;stroke-width:1.8;stroke-dasharray:2 3}.l2{stroke-opacity:.85;stroke-dasharray:8 4}.l3{stroke-width:2.8}
     .mark{fill:var(--c);stroke:var(--panel);stroke-width:1.5}
     @container (max-width:34rem){svg .wide{display:none}}
     .scroll{overflow-x:auto;margin:1rem 0;border:1px solid var(--rule);border-radius:8px;background:var(--panel)}
@@ -94,7 +97,7 @@ enum StyleSheet {
     table{border-collapse:collapse;width:100%;font-size:.9rem;line-height:1.45}
     caption{padding:.75rem .9rem .55rem;text-align:left;color:var(--soft)}
     caption b{color:var(--ink);font-weight:640}
-    th,td{padding:.45rem .9rem;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
+    th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;border-top:1px solid var(--rule)}
     thead th{color:var(--soft);font-weight:600;font-size:.8125rem;vertical-align:bottom}
     tbody th{font-weight:560;min-width:9rem}
     .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -102,11 +105,12 @@ enum StyleSheet {
     td strong{font-weight:680}
     .facts th{width:30%}
     .facts td{overflow-wrap:anywhere}
+    .see{margin:.6rem 0 .2rem;font-size:.9375rem}
     details{margin:.6rem 0 .2rem;font-size:.9375rem}
     summary{cursor:pointer;color:var(--link);padding:.3rem 0}
     .matrix th[scope=row]{width:26%}
     .matrix td{overflow-wrap:anywhere}
-    .shared{background:var(--warnbg);box-shadow:inset 3px 0 0 var(--warn)}
+    td.shared{background:var(--warnbg);box-shadow:inset 3px 0 0 var(--warn)}
     .chip{display:inline-block;margin:.1rem 0 .1rem;padding:0 .45rem;border:1px solid;border-radius:999px;font-size:.75rem;line-height:1.5;font-weight:600;white-space:nowrap}
     .shared .chip,.chip.shared{color:var(--warn)}
     .differs .chip,.chip.differs{color:var(--good)}
@@ -134,7 +138,7 @@ enum StyleSheet {
     body{font-size:10pt}
     *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
     main,header,footer{max-width:none;padding-left:0;padding-right:0}
-    nav,summary{display:none}
+    nav,summary,.see{display:none}
     details::details-content{content-visibility:visible;block-size:auto}
     h2,h3,figcaption,caption{break-after:avoid}
     figure,tr,.tiles li,aside{break-inside:avoid}

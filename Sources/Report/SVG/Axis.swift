@@ -1,6 +1,6 @@
 /// Where values lie across a drawing, and the marks that say so.
 struct Axis {
-  enum Quantity { case time, memory, count, rate }
+  enum Quantity { case time, memory, count, rate, ratio }
 
   struct Tick {
     let place: Double
@@ -60,7 +60,8 @@ struct Axis {
   // MARK: Ticks
 
   private static func logarithmic(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick]) {
-    let base = base(quantity, most)
+    // Powers of ten of one unit: 10 MiB and 100 MiB, not 0.1 GiB.
+    let base = quantity == .memory ? Unit.mebibyte.size : base(quantity, most)
     // Steps are 1, 2, 5 times powers of ten of the base unit, so that labels are round.
     var low = Logarithm.decade(below: least / base) * base
     for factor in [5.0, 2.0] where low * factor <= least {
@@ -72,7 +73,7 @@ struct Axis {
     let decades = Logarithm.ten(high / low)
     var ticks: [Tick] = []
     var decade = Logarithm.decade(below: low / base) * base
-    while decade <= high * 1.001, ticks.count < 64 {
+    while decade <= high * 1.001, ticks.count < 60 {
       for factor in [1.0, 2.0, 5.0] {
         let value = decade * factor
         guard value >= low * 0.999, value <= high * 1.001 else { continue }
@@ -87,7 +88,8 @@ struct Axis {
     return (low, high, ticks)
   }
 
-  private static func linear(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick], String) {
+  private static func linear(_ least: Double, _ most: Double, _ quantity: Quantity) -> (Double, Double, [Tick], String)
+  {
     let base = base(quantity, most)
     // The smallest of 1, 2, 5, 10 times a power of ten with at most six steps.
     let rough = max((most - least) / base / 6, 1e-9)
@@ -117,7 +119,7 @@ struct Axis {
     switch quantity {
     case .time: most >= 2e9 ? 1e9 : most >= 1e6 ? 1e6 : most >= 1e3 ? 1e3 : 1
     case .memory: Unit.memory(for: [most]).size
-    case .count, .rate: 1
+    case .count, .rate, .ratio: 1
     }
   }
 
@@ -125,17 +127,25 @@ struct Axis {
     switch quantity {
     case .time: most >= 2e9 ? "s" : most >= 1e6 ? "ms" : most >= 1e3 ? "µs" : "ns"
     case .memory: Unit.memory(for: [most]).name
-    case .count, .rate: ""
+    case .count, .rate, .ratio: ""
     }
   }
 
   /// "20 ms", "1 s", "0.5 MiB": round numbers without needless digits.
   private static func label(_ value: Double, _ quantity: Quantity) -> String {
-    let size = base(quantity, quantity == .time && value >= 0.999e9 ? 2e9 : value * 1.0001)
+    var (size, name) = (1.0, "")
+    switch quantity {
+    case .time:
+      // A whole second is one, though lower axes count milliseconds up to two.
+      let most = value >= 0.999e9 ? 2e9 : value * 1.0001
+      (size, name) = (base(quantity, most), " " + unitName(quantity, most))
+    case .memory: (size, name) = (Unit.mebibyte.size, " MiB")
+    case .ratio: name = "×"
+    case .count, .rate: break
+    }
     let number = value / size
-    let text = Figures.fixed(number, decimals: number >= 0.999 ? 0 : number >= 0.0999 ? 1 : number >= 0.00999 ? 2 : 3)
-    let name = unitName(quantity, quantity == .time && value >= 0.999e9 ? 2e9 : value * 1.0001)
-    return name.isEmpty ? text : text + " " + name
+    return Figures.fixed(number, decimals: number >= 0.999 ? 0 : number >= 0.0999 ? 1 : number >= 0.00999 ? 2 : 3)
+      + name
   }
 }
 

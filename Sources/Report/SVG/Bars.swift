@@ -23,7 +23,7 @@ struct Bars {
     plot.horizontal(axis, title: title)
     var top = 0.0
     for row in rows {
-      plot.text(TextWidth.cut(row.name, to: 30), x: "0", y: top + 18, "label")
+      plot.text(TextWidth.cut(row.name, to: 24), x: "0", y: top + 18, "label")
       plot.text(row.value, x: "100%", y: top + 18, "value")
       plot.arm(row.style) { plot in
         for (index, bar) in row.bars.enumerated() {

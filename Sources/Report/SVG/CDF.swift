@@ -30,7 +30,6 @@ struct CDF {
         if let last = points.last { points.append((x, last.y)) }
         points.append((x, plot.height * (1 - Double(index + 1) / Double(values.count))))
       }
-      points.append((1, 0))
       plot.arm(curve.style) { $0.path(points, isArea: false, "curve " + curve.style.dashClass) }
     }
     return plot

@@ -16,6 +16,27 @@ struct Distribution {
 
   let rows: [Row]
   let reference: Double?
+  var quantity = Axis.Quantity.time
+  var title = "wall time of a run"
+
+  /// The same rows by their own medians: how each spreads, where an axis for all is too wide to show it.
+  var spread: Distribution {
+    Distribution(
+      rows: rows.filter { $0.median.middle > 0 }.map { row in
+        let middle = row.median.middle
+        return Row(
+          name: row.name, style: row.style, sorted: row.sorted.map { $0 / middle },
+          median: Interval(low: row.median.low / middle, middle: 1, high: row.median.high / middle))
+      }, reference: nil, quantity: .ratio, title: "wall time by the arm's own median")
+  }
+
+  /// Whether the rows lie so far apart that the axis is logarithmic.
+  var isWide: Bool { axis.isLogarithmic }
+
+  private var axis: Axis {
+    Axis(
+      rows.flatMap { [$0.sorted.first ?? 0, $0.sorted.last ?? 0] }, quantity, fromZero: false, mayBeLogarithmic: true)
+  }
 
   /// How many points the drawing leaves out, for its caption.
   var thinned: (drawn: Int, all: Int)? {
@@ -30,18 +51,19 @@ struct Distribution {
   }
 
   func plot() -> Plot {
-    let axis = Axis(
-      rows.flatMap { [$0.sorted.first ?? 0, $0.sorted.last ?? 0] }, .time, fromZero: false, mayBeLogarithmic: true)
+    let axis = axis
     var plot = Plot(height: Double(rows.count) * Self.rowHeight)
-    plot.horizontal(axis, title: "wall time of a run")
+    plot.horizontal(axis, title: title)
     if let reference {
       plot.line(x1: axis.place(reference), y1: 0, x2: axis.place(reference), y2: plot.height, "reference")
     }
     for (index, row) in rows.enumerated() {
       let top = Double(index) * Self.rowHeight
       if index > 0 { plot.line(x1: 0, y1: top, x2: 1, y2: top, "rule") }
-      plot.text(TextWidth.cut(row.name, to: 34), x: "0", y: top + 17, "label")
-      plot.text(Figures.duration(row.median.middle), x: "100%", y: top + 17, "value")
+      plot.text(TextWidth.cut(row.name, to: 28), x: "0", y: top + 17, "label")
+      if quantity == .time {
+        plot.text(Figures.duration(row.median.middle), x: "100%", y: top + 17, "value")
+      }
       let base = top + 58
       plot.arm(row.style) { plot in
         shape(row, axis, base, &plot)
@@ -60,14 +82,14 @@ struct Distribution {
     return plot
   }
 
-  /// An Epanechnikov estimate of the density, on the axis' own scale, with Silverman's bandwidth; each row's peak has the same height.
+  /// An Epanechnikov estimate of the density, on the axis' own scale, with less than Silverman's bandwidth, which hides a second mode; each row's peak has the same height.
   private func shape(_ row: Row, _ axis: Axis, _ base: Double, _ plot: inout Plot) {
     let places = Self.thin(row.sorted, to: 1000).map { axis.place($0) }
     guard places.count >= 8 else { return }
     let spread = quantile(sorted: places, 0.75) - quantile(sorted: places, 0.25)
     let middle = mean(places)
     let deviation = (mean(places.map { ($0 - middle) * ($0 - middle) })).squareRoot()
-    let width = max(0.004, 2.1 * min(deviation, spread / 1.34) * Self.inverseFifthRoot(Double(places.count)))
+    let width = max(0.004, 1.6 * min(deviation, spread / 1.34) * Self.inverseFifthRoot(Double(places.count)))
     var heights: [(x: Double, y: Double)] = []
     let (first, last) = (max(0, places[0] - width), min(1, places[places.count - 1] + width))
     let steps = 160

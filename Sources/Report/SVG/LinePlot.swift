@@ -8,6 +8,8 @@ struct LinePlot {
 
   let lines: [Line]
   let quantity: Axis.Quantity
+  /// What is counted upwards, beside its unit: "runs in a second".
+  let valueTitle: String
   /// What is counted below: "runs at once".
   let title: String
   /// Powers of two look best evenly apart.
@@ -28,10 +30,10 @@ struct LinePlot {
       labelled = place
     }
     plot.text(title, x: "50%", y: plot.height + 36, "axis")
-    if !axis.unit.isEmpty || axis.isLogarithmic {
-      plot.text(
-        axis.unit + (axis.isLogarithmic ? "logarithmic scale" : ""), x: "-8", y: -10, axis.isLogarithmic ? "note" : "tick left")
-    }
+    var note = valueTitle
+    if !axis.unit.isEmpty { note += ", " + axis.unit }
+    if axis.isLogarithmic { note += " (logarithmic scale)" }
+    plot.text(note, x: "-36", y: -12, "note")
     for line in lines {
       let points = line.points.map { point in
         (x: across.first { $0.count == point.count }?.place ?? 0, y: plot.height * (1 - axis.place(point.value)))

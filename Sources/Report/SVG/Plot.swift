@@ -102,6 +102,11 @@ struct ArmStyle {
 
   private static let colours = 8
 
+  /// For the same arm under more and more load, from faint to strong.
+  static func level(_ arm: ArmStyle, _ index: Int, of count: Int) -> ArmStyle {
+    ArmStyle(colourClass: arm.colourClass, dashClass: "l\(count < 2 ? 3 : index * 3 / (count - 1))")
+  }
+
   /// The host is grey; others take the palette's colours in their order, and with all taken again with other dashes.
   static func all(_ arms: [Arm]) -> [ArmStyle] {
     var next = 0

@@ -1,3 +1,5 @@
+import Statistics
+
 /// The phases of one arm, one below the other, each beginning where the one before ended.
 struct Waterfall {
   private static let rowHeight = 24.0
@@ -10,18 +12,24 @@ struct Waterfall {
     let last = series.phases.last?.end ?? 0
     let axis = Axis([max(last, rest)], .time, fromZero: true, mayBeLogarithmic: false)
     let unit = Tables.phaseUnit(series)
-    var plot = Plot(height: Double(series.phases.count) * Self.rowHeight + 4)
+    var phases = series.phases
+    // What the arm does not tell: mostly the kernel's work before its first instruction and after its last.
+    let hasRest = rest > last * 1.005
+    if hasRest { phases.append(PhaseSummary(name: "rest, not told", start: last, end: rest)) }
+    var plot = Plot(height: Double(phases.count) * Self.rowHeight + 4)
     plot.horizontal(axis, title: "from the start of the process")
     if let firstByte = series.firstByte {
       plot.line(x1: axis.place(firstByte), y1: 0, x2: axis.place(firstByte), y2: plot.height, "reference")
     }
-    for (index, phase) in series.phases.enumerated() {
+    for (index, phase) in phases.enumerated() {
       let y = Double(index) * Self.rowHeight + 4
       let (start, end) = (axis.place(phase.start), axis.place(phase.end))
       plot.text(TextWidth.cut(Escaping.plain(phase.name), to: 18), x: "-10", y: y + 14, "phase")
       plot.arm(style) { plot in
         // What is too short to see is still drawn, as a hairline.
-        plot.rectangle(x: start, y: y, width: max(0.003, end - start), height: 18, "bar")
+        plot.rectangle(
+          x: start, y: y, width: max(0.003, end - start), height: 18,
+          hasRest && index == phases.count - 1 ? "part2" : "bar")
       }
       let text = unit.text(phase.end - phase.start)
       if end < 0.8 {

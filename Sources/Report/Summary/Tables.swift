@@ -12,14 +12,16 @@ struct Tables {
     let series = summary.series(cache)
     guard !series.isEmpty else { return nil }
     let unit = Unit.time(for: series.map { $0.wall.median })
+    var caption = "Start to end of one run, in \(unit.name), with a \(cache.rawValue) page cache"
+    if let reference = summary.reference { caption += "; ratios to " + name(reference).text }
     var table = Table(
-      caption: "Start to end of one run, in \(unit.name), with a \(cache.rawValue) page cache",
+      caption: caption,
       columns: [
-        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "Runs", dispensable: 4),
-        Table.Column(title: "Median"), Table.Column(title: "95 % interval", dispensable: 1),
-        Table.Column(title: "p90", dispensable: 3), Table.Column(title: "p99", dispensable: 2),
-        Table.Column(title: "Slowest", dispensable: 6), Table.Column(title: "First byte", dispensable: 5),
-        Table.Column(title: "Ratio"), Table.Column(title: "95 % interval of the ratio", dispensable: 1),
+        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "Runs", dispensable: 5),
+        Table.Column(title: "Median"), Table.Column(title: "95 % interval", short: "its 95 %", dispensable: 1),
+        Table.Column(title: "p90", dispensable: 4), Table.Column(title: "p99", dispensable: 3),
+        Table.Column(title: "Slowest", dispensable: 7), Table.Column(title: "First byte", dispensable: 6),
+        Table.Column(title: "Ratio"), Table.Column(title: "95 % of the ratio", short: "its 95 %", dispensable: 2),
       ])
     for one in series {
       let isReference = one.arm == summary.reference
@@ -29,7 +31,7 @@ struct Tables {
         Table.Cell(unit.text(one.wall.p90)), Table.Cell(unit.text(one.wall.p99)),
         Table.Cell(unit.text(one.wall.maximum)),
         one.firstByte.map { Table.Cell(unit.text($0)) } ?? .missing,
-        isReference ? Table.Cell("1 (reference)") : one.ratio.map { Table.Cell(Figures.three($0.middle)) } ?? .missing,
+        isReference ? Table.Cell("1") : one.ratio.map { Table.Cell(Figures.three($0.middle)) } ?? .missing,
         one.ratio.map { Table.Cell(Wording.range($0)) } ?? .missing,
       ])
     }
@@ -70,7 +72,8 @@ struct Tables {
     guard !one.phases.isEmpty else { return nil }
     let unit = Self.phaseUnit(one)
     var table = Table(
-      caption: "Phases of \(name(one.arm).text), in \(unit.name): medians of \(Figures.grouped(UInt64(one.phaseRuns))) runs",
+      caption:
+        "Phases of \(name(one.arm).text), in \(unit.name): medians of \(Figures.grouped(UInt64(one.phaseRuns))) runs",
       columns: [
         Table.Column(title: "Phase", isNumeric: false), Table.Column(title: "Took"), Table.Column(title: "Ended at"),
       ])
@@ -91,7 +94,8 @@ struct Tables {
     var table = Table(
       caption: "Several at once: time of each run in \(unit.name), and runs that end in a second",
       columns: [
-        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "At once"), Table.Column(title: "Runs", dispensable: 3),
+        Table.Column(title: "Arm", isNumeric: false), Table.Column(title: "At once"),
+        Table.Column(title: "Runs", dispensable: 3),
         Table.Column(title: "Runs/s"), Table.Column(title: "Median"), Table.Column(title: "p90", dispensable: 2),
         Table.Column(title: "p99", dispensable: 1),
       ])

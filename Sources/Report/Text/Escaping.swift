@@ -54,7 +54,9 @@ enum Escaping {
 
   /// One field of CSV (RFC 4180, section 2): quoted where it must be.
   static func csv(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: { $0 == "," || $0 == "\"" || $0 == "\r" || $0 == "\n" }) else { return text }
+    guard text.unicodeScalars.contains(where: { $0 == "," || $0 == "\"" || $0 == "\r" || $0 == "\n" }) else {
+      return text
+    }
     var result: String.UnicodeScalarView = "\"".unicodeScalars
     for scalar in text.unicodeScalars {
       if scalar == "\"" { result.append(scalar) }

@@ -2,6 +2,8 @@
 struct Table {
   struct Column {
     var title: String
+    /// In place of the title where room is short.
+    var short: String?
     /// Aligned at the right.
     var isNumeric = true
     /// A narrow terminal leaves out the columns with the highest number first; 0 never.

@@ -48,7 +48,8 @@ enum TextWidth {
     var (result, used, isLineStart) = ("", start, true)
     for word in text.split(separator: " ", omittingEmptySubsequences: true) {
       let wide = of(String(word))
-      if !isLineStart, used + 1 + wide > room {
+      // A word that is longer than a line stays whole, so that it can be copied.
+      if isLineStart ? start > indentation && used + wide > room : used + 1 + wide > room {
         result += "\n"
         for _ in 0..<indentation { result += " " }
         used = indentation
