@@ -56,6 +56,11 @@ import Testing
   }
 }
 
+extension [CallOutcome] {
+  /// By the number as the C library names it.
+  subscript(_ number: Int32) -> CallOutcome { self[Int(number)] }
+}
+
 /// What would do something when every argument is -1, or must not be run at all.
 @Suite struct PlanTests {
   /// Calls that would hit others, stay behind, wait, or end more than the child, with what the plan must say.
@@ -75,8 +80,8 @@ import Testing
     #expect(unsafe plan.reason != nil, "\(CallName.of(UInt32(number)))")
   }
 
-  private func arguments(_ number: Int) -> [Int] {
-    let plan = unsafe cisolation_plan_for(Int32(number))
+  private func arguments(_ number: Int32) -> [Int] {
+    let plan = unsafe cisolation_plan_for(number)
     let a = plan.arguments
     return [a.0, a.1, a.2, a.3, a.4, a.5]
   }
@@ -108,7 +113,7 @@ import Testing
     for number in 0..<Int32(cisolation_most_calls) {
       let plan = unsafe cisolation_plan_for(number)
       if unsafe plan.reason == nil {
-        #expect(arguments(Int(number)).allSatisfy { $0 == -1 })
+        #expect(arguments(number).allSatisfy { $0 == -1 })
         #expect(plan.how == Int32(cisolation_plain.rawValue))
       }
     }
@@ -140,8 +145,8 @@ import Testing
     #expect(calls[SYS_exit].detail == "ends the process")
     #expect(calls[SYS_kill].detail == "ESRCH")
     // Numbers that x86-64 will not give: between the old and the new range.
-    #expect(calls[400].callClass == .missing)
-    #expect(calls[511].callClass == .missing)
+    #expect(calls[400 as Int32].callClass == .missing)
+    #expect(calls[511 as Int32].callClass == .missing)
     // Whoever made no filter has none.
     #expect(calls.allSatisfy { $0.outcome.filter <= 1 })
   }
@@ -170,7 +175,7 @@ import Testing
     #expect(calls[SYS_mkdir].detail == "a filter answers ENOSYS")
     #expect(calls[SYS_umount2].detail == "a filter kills")
     // Behind the deadly one the questions went on.
-    #expect(calls[200].isFilterKnown && calls[SYS_getpid].callClass == .reached)
+    #expect(calls[200 as Int32].isFilterKnown && calls[SYS_getpid].callClass == .reached)
     #expect(calls.filter { $0.callClass == .filtered }.count == 3)
   }
 

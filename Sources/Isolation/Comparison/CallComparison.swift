@@ -125,7 +125,12 @@ extension Comparison {
       row("Filtered; the host has them") { side in
         names(side) { $0.callClass == .filtered && $1.callClass != .missing }
       },
-      row("Filtered with another answer than EPERM") { side in
+      row(
+        "Filtered with another answer than EPERM",
+        note: container == nil
+          ? ""
+          : "ENOSYS: clone3, as docker's profile has it, and all numbers above those that the profile knows, so that programs take older calls instead."
+      ) { side in
         let found = side.calls.calls.filter { $0.callClass == .filtered && $0.detail != "a filter answers EPERM" }
         return .value(
           found.isEmpty ? "none" : Text.list(found.map { "\(CallName.of($0.number)): \($0.detail)" }, most: 4))
