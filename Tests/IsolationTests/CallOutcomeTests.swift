@@ -190,7 +190,7 @@ extension [CallOutcome] {
     #expect(child == 0)
     let calls = report.calls(320)
     for number in [
-      SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_init_module, SYS_swapon, SYS_unshare,
+      SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_swapon, SYS_unshare,
       SYS_setns,
     ] {
       #expect(calls[number].callClass == .denied, "\(CallName.of(UInt32(number))): \(calls[number].detail)")
