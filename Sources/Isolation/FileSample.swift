@@ -79,7 +79,8 @@ struct FileSample: Equatable {
 /// The files that are compared, by the folders that hold them.
 enum SampledFiles {
   private static let folders = [
-    "/proc", "/proc/net", "/proc/sys/kernel", "/proc/sys/fs", "/proc/sys/fs/inotify", "/proc/sys/vm", "/proc/sys/net/core",
+    "/proc", "/proc/net", "/proc/sys/kernel", "/proc/sys/fs", "/proc/sys/fs/inotify", "/proc/sys/vm",
+    "/proc/sys/net/core",
     "/proc/sys/net/ipv4", "/proc/sys/kernel/random", "/proc/pressure", "/proc/driver", "/proc/fs/ext4", "/proc/sysvipc",
     "/sys/kernel", "/sys/kernel/mm/transparent_hugepage", "/sys/class/dmi/id", "/sys/devices/system/cpu",
     "/sys/devices/system/cpu/vulnerabilities", "/sys/devices/system/node/node0", "/sys/power", "/sys/kernel/mm/ksm",

@@ -45,7 +45,9 @@ enum Text {
   /// The value of "Name:   value" in a file like /proc/self/status; empty when there is none.
   static func value(_ name: String, in file: [UInt8]) -> String {
     let prefix = Array(name.utf8) + [UInt8(ascii: ":")]
-    for line in lines(file) where line.starts(with: prefix) { return string(trimmed(line.dropFirst(prefix.count)).map { $0 == 0x09 ? 0x20 : $0 }) }
+    for line in lines(file) where line.starts(with: prefix) {
+      return string(trimmed(line.dropFirst(prefix.count)).map { $0 == 0x09 ? 0x20 : $0 })
+    }
     return ""
   }
 

@@ -13,7 +13,8 @@ import Testing
     (1, 0, 3, 0, .reached, "waits"), (1, 0, 4, 0, .reached, "ends the process"), (1, 0, 5, 11, .reached, "signal 11"),
     (1, 0, 6, 0, .reached, "permitted by the filters; not run"), (2, 1, 0, 0, .filtered, "a filter answers EPERM"),
     (2, 38, 0, 0, .filtered, "a filter answers ENOSYS"), (2, 0, 0, 0, .filtered, "a filter answers success"),
-    (3, 0, 0, 0, .filtered, "a filter kills"), (0, 0, 5, 31, .filtered, "signal 31"), (1, 0, 0, 0, .untried, "not tried"),
+    (3, 0, 0, 0, .filtered, "a filter kills"), (0, 0, 5, 31, .filtered, "signal 31"),
+    (1, 0, 0, 0, .untried, "not tried"),
     (1, 0, 1, 0, .untried, "not tried"), (1, 0, 2, -133, .reached, "error 133"),
   ]
 
@@ -55,24 +56,32 @@ import Testing
   }
 }
 
+extension [CallOutcome] {
+  /// By the number as the C library names it.
+  subscript(_ number: Int32) -> CallOutcome { self[Int(number)] }
+}
+
 /// What would do something when every argument is -1, or must not be run at all.
 @Suite struct PlanTests {
   /// Calls that would hit others, stay behind, wait, or end more than the child, with what the plan must say.
-  @Test(arguments: [
-    SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_reboot, SYS_kexec_load,
-    SYS_kexec_file_load, SYS_acct, SYS_vhangup, SYS_msgget, SYS_semget, SYS_shmget, SYS_sync, SYS_fork, SYS_vfork,
-    SYS_clone, SYS_clone3, SYS_exit, SYS_exit_group, SYS_pause, SYS_rt_sigreturn, SYS_settimeofday, SYS_adjtimex,
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_swapon, SYS_swapoff, SYS_sethostname, SYS_setdomainname,
-    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_ptrace, SYS_wait4, SYS_waitid, SYS_setpriority, SYS_iopl,
-    SYS_ioperm, SYS_syslog, SYS_quotactl, SYS_alarm,
-  ].map { Int32($0) }) func dangerousCallsHaveAPlan(_ number: Int32) {
+  @Test(
+    arguments: [
+      SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_reboot, SYS_kexec_load,
+      SYS_kexec_file_load, SYS_acct, SYS_vhangup, SYS_msgget, SYS_semget, SYS_shmget, SYS_sync, SYS_fork, SYS_vfork,
+      SYS_clone, SYS_clone3, SYS_exit, SYS_exit_group, SYS_pause, SYS_rt_sigreturn, SYS_settimeofday, SYS_adjtimex,
+      SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_swapon, SYS_swapoff, SYS_sethostname, SYS_setdomainname,
+      SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_ptrace, SYS_wait4, SYS_waitid, SYS_setpriority,
+      SYS_iopl,
+      SYS_ioperm, SYS_syslog, SYS_quotactl, SYS_alarm,
+    ].map { Int32($0) }) func dangerousCallsHaveAPlan(_ number: Int32)
+  {
     let plan = unsafe cisolation_plan_for(number)
     #expect(plan.number == number)
     #expect(unsafe plan.reason != nil, "\(CallName.of(UInt32(number)))")
   }
 
-  private func arguments(_ number: Int) -> [Int] {
-    let plan = unsafe cisolation_plan_for(Int32(number))
+  private func arguments(_ number: Int32) -> [Int] {
+    let plan = unsafe cisolation_plan_for(number)
     let a = plan.arguments
     return [a.0, a.1, a.2, a.3, a.4, a.5]
   }
@@ -104,7 +113,7 @@ import Testing
     for number in 0..<Int32(cisolation_most_calls) {
       let plan = unsafe cisolation_plan_for(number)
       if unsafe plan.reason == nil {
-        #expect(arguments(Int(number)).allSatisfy { $0 == -1 })
+        #expect(arguments(number).allSatisfy { $0 == -1 })
         #expect(plan.how == Int32(cisolation_plain.rawValue))
       }
     }
@@ -114,7 +123,8 @@ import Testing
 /// The sweep on this machine's own kernel.
 @Suite(.serialized) struct SweepTests {
   static func sweep(_ count: UInt32) -> [CallOutcome] {
-    var outcomes = [cisolation_outcome](repeating: cisolation_outcome(), count: Int(count) + Int(cisolation_extra_calls))
+    var outcomes = [cisolation_outcome](
+      repeating: cisolation_outcome(), count: Int(count) + Int(cisolation_extra_calls))
     let errno = unsafe outcomes.withUnsafeMutableBufferPointer {
       unsafe cisolation_sweep(count, true, 500, 30_000, $0.baseAddress)
     }
@@ -125,7 +135,9 @@ import Testing
   @Test func knownFactsOfThisKernel() {
     let calls = Self.sweep(512)
     #expect(calls.count == 514)
-    for number in [SYS_getpid, SYS_read, SYS_openat, SYS_fork, SYS_clone, SYS_exit_group, SYS_pause, SYS_sync, SYS_kill] {
+    for number in [
+      SYS_getpid, SYS_read, SYS_openat, SYS_fork, SYS_clone, SYS_exit_group, SYS_pause, SYS_sync, SYS_kill,
+    ] {
       #expect(calls[number].callClass == .reached, "\(CallName.of(UInt32(number))): \(calls[number].detail)")
     }
     #expect(calls[SYS_read].detail == "EBADF")
@@ -133,8 +145,8 @@ import Testing
     #expect(calls[SYS_exit].detail == "ends the process")
     #expect(calls[SYS_kill].detail == "ESRCH")
     // Numbers that x86-64 will not give: between the old and the new range.
-    #expect(calls[400].callClass == .missing)
-    #expect(calls[511].callClass == .missing)
+    #expect(calls[400 as Int32].callClass == .missing)
+    #expect(calls[511 as Int32].callClass == .missing)
     // Whoever made no filter has none.
     #expect(calls.allSatisfy { $0.outcome.filter <= 1 })
   }
@@ -163,7 +175,7 @@ import Testing
     #expect(calls[SYS_mkdir].detail == "a filter answers ENOSYS")
     #expect(calls[SYS_umount2].detail == "a filter kills")
     // Behind the deadly one the questions went on.
-    #expect(calls[200].isFilterKnown && calls[SYS_getpid].callClass == .reached)
+    #expect(calls[200 as Int32].isFilterKnown && calls[SYS_getpid].callClass == .reached)
     #expect(calls.filter { $0.callClass == .filtered }.count == 3)
   }
 
@@ -177,7 +189,10 @@ import Testing
     }
     #expect(child == 0)
     let calls = report.calls(320)
-    for number in [SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_init_module, SYS_swapon, SYS_unshare, SYS_setns] {
+    for number in [
+      SYS_mount, SYS_chroot, SYS_settimeofday, SYS_reboot, SYS_sethostname, SYS_swapon, SYS_unshare,
+      SYS_setns,
+    ] {
       #expect(calls[number].callClass == .denied, "\(CallName.of(UInt32(number))): \(calls[number].detail)")
     }
     #expect(calls[SYS_getpid].callClass == .reached)

@@ -72,8 +72,10 @@ import Testing
 
   @Test func canariesNeedTheHostAsAControl() throws {
     let result = report(
-      [side(.host, [("canary.key", "ENOKEY"), ("canary.file", "found")]),
-        side(.container, [("canary.key", "ENOKEY"), ("canary.file", "ENOENT")])], [5])
+      [
+        side(.host, [("canary.key", "ENOKEY"), ("canary.file", "found")]),
+        side(.container, [("canary.key", "ENOKEY"), ("canary.file", "ENOENT")]),
+      ], [5])
     let key = try #require(row(result, 5, "Canary: a key"))
     #expect(key.findings[1] == .unknown("the host does not see it either: ENOKEY"))
     #expect(row(result, 5, "Canary: a file")?.findings[1] == .value("hidden (ENOENT)"))

@@ -71,9 +71,11 @@ extension Comparison {
     switch kind {
     case .reached: return "What is reached in a container is code of the host's kernel, in a VM code of the guest's."
     case .denied where container.calls.count(.denied) == 0:
-      return "None in the container: docker's profile filters just the calls that its capabilities would not pass, so that the second wall stands behind the first unseen."
+      return
+        "None in the container: docker's profile filters just the calls that its capabilities would not pass, so that the second wall stands behind the first unseen."
     case .missing:
-      return "A filter answers first, also for numbers that no kernel has: in the container some of them count as filtered."
+      return
+        "A filter answers first, also for numbers that no kernel has: in the container some of them count as filtered."
     default: return ""
     }
   }
@@ -89,7 +91,8 @@ extension Comparison {
         guard index < side.calls.extra.count else { return .unknown("not tried") }
         let call = side.calls.extra[index]
         switch call.callClass {
-        case .reached: return .value("answered: \(call.detail)", shared: isOnHostKernel(side) && call.detail == "success")
+        case .reached:
+          return .value("answered: \(call.detail)", shared: isOnHostKernel(side) && call.detail == "success")
         default: return .value("\(call.callClass.rawValue): \(call.detail)")
         }
       }
@@ -122,9 +125,15 @@ extension Comparison {
       row("Filtered; the host has them") { side in
         names(side) { $0.callClass == .filtered && $1.callClass != .missing }
       },
-      row("Filtered with another answer than EPERM") { side in
+      row(
+        "Filtered with another answer than EPERM",
+        note: container == nil
+          ? ""
+          : "ENOSYS: clone3, as docker's profile has it, and all numbers above those that the profile knows, so that programs take older calls instead."
+      ) { side in
         let found = side.calls.calls.filter { $0.callClass == .filtered && $0.detail != "a filter answers EPERM" }
-        return .value(found.isEmpty ? "none" : Text.list(found.map { "\(CallName.of($0.number)): \($0.detail)" }, most: 4))
+        return .value(
+          found.isEmpty ? "none" : Text.list(found.map { "\(CallName.of($0.number)): \($0.detail)" }, most: 4))
       },
       row(
         "Denied by a capability; reached on the host",

@@ -9,7 +9,9 @@ extension Comparison {
       ability("Set the clock", "clock", note: "Asked with neither a time nor a zone, so that nothing is set."),
       ability("Raise its own priority", "nice"),
       ability("Write sysctl kernel.domainname", "domainname"),
-      ability("Write sysctl kernel.core_pattern", "core-pattern", note: "Opened for writing; nothing is written. It names a program that the kernel starts as root."),
+      ability(
+        "Write sysctl kernel.core_pattern", "core-pattern",
+        note: "Opened for writing; nothing is written. It names a program that the kernel starts as root."),
       ability("Write sysctl vm.drop_caches", "drop-caches"),
       ability("Write /proc/sysrq-trigger", "sysrq"),
       ability("Write /sys/kernel/mm settings", "hugepages"),
@@ -30,7 +32,8 @@ extension Comparison {
       })
     return IsolationSection(
       number: 6, title: "Side effects that cross",
-      introduction: "The probe tries to change things, and while they are changed the launcher looks from the host. On the host nothing is changed that stays.",
+      introduction:
+        "The probe tries to change things, and while they are changed the launcher looks from the host. On the host nothing is changed that stays.",
       rows: rows)
   }
 
@@ -99,7 +102,8 @@ extension Comparison {
     ]
     return IsolationSection(
       number: 7, title: "Limits that hold",
-      introduction: "Bombs inside a sandbox that has limits, each bounded in size and time by itself as well; the host's figures are of all that happened meanwhile, other programs' too.",
+      introduction:
+        "Bombs inside a sandbox that has limits, each bounded in size and time by itself as well; the host's figures are of all that happened meanwhile, other programs' too.",
       rows: rows)
   }
 
@@ -108,7 +112,7 @@ extension Comparison {
       if side.side == .host { return .unknown("no bomb is set off here") }
       let fields = Text.fields(Array((side.bombs["bomb.\(name)"] ?? "").utf8)[...])
       guard fields.count == 3, let count = Text.signed(fields[0]), let error = Text.signed(fields[1]) else {
-        return .unknown(side.bombFailure ?? "not set off")
+        return .unknown("not set off")
       }
       if error == 0 { return .value("\(text(count)), none refused") }
       let how = error < 0 ? "signal \(-error)" : ErrnoName.of(Int32(truncatingIfNeeded: error))
@@ -122,7 +126,7 @@ extension Comparison {
     row(question, note: note) { side in
       if side.side == .host { return .unknown("no bomb is set off here") }
       guard let damage = side.damage.first(where: { $0.name == name }) else {
-        return .unknown(side.bombFailure ?? "not set off")
+        return .unknown("not set off")
       }
       return .value(text(damage))
     }

@@ -14,7 +14,8 @@ extension Comparison {
           ? .unknown("no boot ID") : .value(isOnHostKernel(side) ? "yes" : "no", shared: isOnHostKernel(side))
       },
       said("Boot ID", "kernel.boot", marks: true),
-      said("Release", "kernel.release", marks: true), said("Version", "kernel.version", marks: true),
+      // Equal in a VM, they say that both were built from one package.
+      said("Release", "kernel.release"), said("Version", "kernel.version"),
       row("Booted at, seconds since 1970") { side in
         guard let text = side.findings["kernel.btime"] else { return .unknown("not readable") }
         return .value(text, shared: text == host?.findings["kernel.btime"])
@@ -62,7 +63,9 @@ extension Comparison {
       row("Filter on the launcher's own calls") { side in
         guard side.side == .vm else { return .value(side.side == .host ? "none" : "the sandbox's, see section 8") }
         guard let own = side.launcher.first else { return .unknown("section 8 was not run") }
-        return .value(own.seccomp == "0" ? "none: an escape from the guest has what vmrun's user has" : "seccomp mode \(own.seccomp)")
+        return .value(
+          own.seccomp == "0"
+            ? "none: an escape from the guest has what vmrun's user has" : "seccomp mode \(own.seccomp)")
       },
       row("Exits from the guest by reason") { side in
         guard side.side == .vm else { return .value("no guest") }
@@ -76,7 +79,8 @@ extension Comparison {
     ]
     return IsolationSection(
       number: 3, title: "What the host executed for it",
-      introduction: "Counted by ptrace over all of the sandbox's processes while the probe does this: \(Probe.workloadText).",
+      introduction:
+        "Counted by ptrace over all of the sandbox's processes while the probe does this: \(Probe.workloadText).",
       rows: rows)
   }
 }

@@ -19,7 +19,8 @@ extension Comparison {
       row(
         "Of them with the host's content",
         note: machine == nil
-          ? "" : "Two Linux kernels share many defaults: equal content alone is no leak, which is why the host changes things."
+          ? ""
+          : "Two Linux kernels share many defaults: equal content alone is no leak, which is why the host changes things."
       ) { side in
         if side.side == .host { return .value("-") }
         return found(side).map { .number($0.same.count + $0.together.count) } ?? .unknown("not read")
@@ -40,7 +41,8 @@ extension Comparison {
         row("Which") { side in
           if side.side == .host { return .value("-") }
           guard let files = found(side) else { return .unknown("not read") }
-          return .value(files.together.isEmpty ? "none" : Text.list(files.together, most: 16), shared: !files.together.isEmpty)
+          return .value(
+            files.together.isEmpty ? "none" : Text.list(files.together, most: 16), shared: !files.together.isEmpty)
         })
     }
     for (name, text) in Canaries.all {

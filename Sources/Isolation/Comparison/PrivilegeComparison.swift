@@ -35,7 +35,8 @@ extension Comparison {
     ]
     let note =
       container == nil || !SystemFile.isRoot
-      ? "" : "Root's container has no user namespace, as docker's: its root is the host's, held by capabilities, filter and mounts."
+      ? ""
+      : "Root's container has no user namespace, as docker's: its root is the host's, held by capabilities, filter and mounts."
     var marked = rows
     if let index = marked.firstIndex(where: { $0.question.hasPrefix("User map") }) { marked[index].note = note }
     if machine != nil, let index = marked.firstIndex(where: { $0.question == "Capabilities, effective" }) {
@@ -47,7 +48,8 @@ extension Comparison {
     }
     return IsolationSection(
       number: 8, title: "Privileges",
-      introduction: "Of the probe inside, as its kernel shows them; and of the processes on the host that keep the sandbox, as the host's shows them.",
+      introduction:
+        "Of the probe inside, as its kernel shows them; and of the processes on the host that keep the sandbox, as the host's shows them.",
       rows: marked)
   }
 

@@ -106,7 +106,8 @@ public final class IsolationRun {
     order.sections = [7]
     let limits =
       result.side == .container
-      ? ["--pids", "64", "--memory", "64M", "--cpus", "0.5", "--timeout", "60"] : ["--memory", "128M", "--timeout", "100"]
+      ? ["--pids", "64", "--memory", "64M", "--cpus", "0.5", "--timeout", "60"]
+      : ["--memory", "128M", "--timeout", "100"]
     let observer = SideObserver(result, order, progress: progress)
     let words = launch(result.side, workspace, limits) + ["__isolation-probe"] + order.words
     let sandbox = try Sandbox(words, variables: Environment.all, signals: signals)

@@ -104,7 +104,9 @@ final class SideObserver: SandboxObserver {
     guard let before = counters, let after = HostFigures.kvmCounters() else { return }
     var exits: [(reason: String, count: UInt64)] = []
     for (name, value) in after {
-      guard name.hasSuffix("exits"), let old = before.first(where: { $0.name == name }), value > old.value else { continue }
+      guard name.hasSuffix("exits"), let old = before.first(where: { $0.name == name }), value > old.value else {
+        continue
+      }
       exits.append((name, value - old.value))
     }
     exits.sort { $0.count > $1.count }

@@ -68,7 +68,9 @@ struct FindingsReader {
       }
     }
     rest = Array(rest[start...])
-    guard rest.count <= Findings.mostLine else { throw IsolationError("a line of more than \(Findings.mostLine) bytes") }
+    guard rest.count <= Findings.mostLine else {
+      throw IsolationError("a line of more than \(Findings.mostLine) bytes")
+    }
     return points
   }
 }

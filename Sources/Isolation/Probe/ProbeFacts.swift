@@ -35,7 +35,9 @@ enum ProbeFacts {
     }
     channel.put("interfaces", Text.list(interfaces, most: 6))
     if let users = SystemFile.read("/etc/passwd").bytes { channel.put("users", Text.lines(users).count) }
-    for line in Text.lines(SystemFile.read("/proc/self/cgroup").bytes ?? []) { channel.put("cgroup", Text.string(line)) }
+    for line in Text.lines(SystemFile.read("/proc/self/cgroup").bytes ?? []) {
+      channel.put("cgroup", Text.string(line))
+    }
     channel.put("cmdline", SystemFile.line("/proc/cmdline"))
     for name in ["sys_vendor", "product_name", "board_vendor", "bios_vendor"] {
       let value = SystemFile.line("/sys/class/dmi/id/\(name)")
