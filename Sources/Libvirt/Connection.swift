@@ -7,10 +7,20 @@ import System
   private let raw: virConnectPtr
   let uri: String
 
-  /// Connects to `uri`, which may start a daemon.
+  /// How often a session's daemon is looked for that another process is just starting, and microseconds between two looks.
+  private static let patience = 20
+  private static let pause: UInt32 = 100_000
+
+  /// Connects to `uri`, which may start a daemon. Of several that start a session's daemon at once, libvirt lets all but one fail.
   init(_ uri: String) throws(LibvirtError) {
-    // unsafe: the string lives during the call.
-    guard let raw = unsafe clibvirt_open(uri) else { throw .last("libvirt \(uri)") }
+    var found: virConnectPtr?
+    for attempt in 0..<(uri.hasSuffix("session") ? Self.patience : 1) {
+      if attempt > 0 { _ = usleep(Self.pause) }
+      // unsafe: the string lives during the call.
+      unsafe found = clibvirt_open(uri)
+      if unsafe found != nil { break }
+    }
+    guard let raw = unsafe found else { throw .last("libvirt \(uri)") }
     unsafe self.raw = raw
     self.uri = uri
   }
