@@ -143,7 +143,8 @@ let package = Package(
         "CLinux",
       ]),
     .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt")]),
-    room("Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"],
+    room(
+      "Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"],
       settings: noOutlinedArrays),
     .executableTarget(
       name: "vmrun-libvirt", dependencies: ["Libvirt", "Machine", "Devices", "System", "CLinux"],
