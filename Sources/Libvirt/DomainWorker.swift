@@ -78,6 +78,9 @@ final class DomainWorker: DomainWatcher, @unchecked Sendable {
     let accelerates = Self.accelerates(plan.acceleration) && connection.offers("q35", accelerated: true)
     let machine: DomainXML.Machine =
       plan.isSmall && connection.offers("microvm", accelerated: accelerates) ? .microvm : .q35
+    guard machine == .microvm || connection.offers("q35", accelerated: accelerates) else {
+      throw LibvirtError("libvirt (\(plan.rung.uri)) finds no QEMU for x86_64; install it: \(Rung.packages)")
+    }
     tell(.choice(machine, isAccelerated: accelerates))
     let document = try plan.document(machine, accelerates).get()
     try connection.watch(plan.name, self)

@@ -364,6 +364,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
     guard hasEnded else { return }
     // unsafe: the string lives during the call.
     _ = unsafe unlink(rung.log(of: staging.name))
+    rung.sweepLogs()
     staging.finish()
   }
 

@@ -17,8 +17,8 @@ final class Staging {
 
   /// Room that a file system keeps when it is taken for the files, in bytes.
   private static let reserve: UInt64 = 16 << 20
-  /// Longest path of a folder in which a socket's name fits its address (unix(7)).
-  private static let longestPath = 80
+  /// Longest path of a base: with a folder's and a socket's names it must fit a socket's address of 108 bytes (unix(7)).
+  private static let longestBase = 80
 
   /// A folder in the first of `bases` that has room for `size` bytes; leftovers of runs that have died are removed from each.
   /// - isShared: QEMU is another user.
@@ -27,7 +27,7 @@ final class Staging {
     name = "vmrun-\(getpid())-\(random)"
     var failure = LibvirtError("there is no folder for the files of the virtual machine")
     var made: String?
-    for base in bases where base.utf8.count + 32 <= Self.longestPath {
+    for base in bases where base.utf8.count <= Self.longestBase {
       do throws(LibvirtError) {
         let file = try Self.open(base, isShared)
         // Held while folders come and go, so that nobody takes one without its lock yet for a dead one.

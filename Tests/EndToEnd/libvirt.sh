@@ -236,9 +236,11 @@ test_ended_from_outside() {
   end_of $vm
   is "exit code without a daemon" $code 125
   has "message" err '^vmrun: the connection to libvirt .* was lost'
-  # The next daemon finds what the killed one was about, and writes a log of it, which the next run removes.
-  guest -- true
+  # The next daemon finds after a while what the killed one was about, and writes a log of it, which the run after that removes.
+  guest -- sleep 3
   is "exit code of the next" $code 0
+  guest -- true
+  is "exit code of the one after it" $code 0
   is "what is left" "$(left)" ""
 }
 
@@ -273,6 +275,7 @@ test_another_user() {
   done
   sleep 3
   is "what is left" "$(find "$WORK/home" -name '*vmrun-[0-9]*' | head -n 3)$(find "$WORK/home/run/vmrun-libvirt" /tmp/vmrun-libvirt-64242 -mindepth 1 2>&1)" ""
+  is "where it was" "$(stat -c %a "$WORK/home/run/vmrun-libvirt" /tmp/vmrun-libvirt-64242 | tr '\n' ' ')" '700 700 '
   rm -rf /tmp/vmrun-libvirt-64242
 }
 
