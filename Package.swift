@@ -34,11 +34,17 @@ func embeddedLibraries() -> String {
 /// The C library's headers differ by this: every module that sees them must see the same ones.
 let gnuSource: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-D_GNU_SOURCE"])]
 
+/// Embedded Swift compiles the functions of other modules into each module that uses them, and the linker keeps one copy of each. The compiler
+/// makes an array literal of a function a constant that is named after the function and a number, and the numbers of two copies need not
+/// agree: a kept function then finds the other copy's constants, without a word. So no module makes such constants.
+let noOutlinedArrays = ["-Xllvm", "-sil-disable-pass=object-outliner"]
+
 let swift: [SwiftSetting] =
   [
     .enableExperimentalFeature("Embedded", .when(configuration: .release)),
     .enableExperimentalFeature("Lifetimes"),
-    .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"], .when(configuration: .release)),
+    .unsafeFlags(
+      ["-wmo", "-Osize", "-Xfrontend", "-function-sections"] + noOutlinedArrays, .when(configuration: .release)),
     .strictMemorySafety(),
   ] + gnuSource
 
@@ -66,18 +72,10 @@ let dynamicLink: [LinkerSetting] = [
     ], .when(configuration: .release))
 ]
 
-/// Embedded Swift compiles the functions of other modules into each module that uses them, and the linker keeps one copy of each. The compiler
-/// makes an array literal of a function a constant named after the function and a number, and the numbers of two copies need not
-/// agree: a kept function then finds the other copy's constants. Where a module comes before those it uses in the
-/// linker's alphabetical order, its copies must have no such constants.
-let noOutlinedArrays: [SwiftSetting] = [
-  .unsafeFlags(["-Xllvm", "-sil-disable-pass=object-outliner"], .when(configuration: .release))
-]
-
 func room(
-  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = []
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil
 ) -> Target {
-  .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift + settings)
+  .target(name: name, dependencies: dependencies, path: path, swiftSettings: swift)
 }
 
 func tests(_ room: String, _ more: [Target.Dependency] = []) -> Target {
@@ -144,11 +142,10 @@ let package = Package(
       ]),
     .target(name: "CLibvirt", linkerSettings: [.linkedLibrary("virt")]),
     room(
-      "Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"],
-      settings: noOutlinedArrays),
+      "Libvirt", ["Machine", "GuestProtocol", "Devices", "Boot", "KernelCache", "System", "CLibvirt", "CLinux"]),
     .executableTarget(
       name: "vmrun-libvirt", dependencies: ["Libvirt", "Machine", "Devices", "System", "CLinux"],
-      swiftSettings: swift + noOutlinedArrays,
+      swiftSettings: swift,
       linkerSettings: dynamicLink),
     .executableTarget(
       name: "vmrun",
