@@ -35,22 +35,22 @@ public struct Diagnosis: Equatable, Sendable {
       Job(
         id: "built-in-guest", title: "built-in guest", works: works("kvm.guest"),
         text: works("kvm.guest") ? "on KVM" : obstacle(["kvm.device", "kvm.machine", "kvm.guest"])))
-    let libvirt = works("libvirt.guests")
+    let isLinux = works("linux.boot")
     let linux: String
-    if works("kvm.probe") {
-      linux = "on KVM"
-    } else if libvirt {
-      linux = "by libvirt and QEMU's emulation, since " + obstacle(["kvm.device", "kvm.machine", "kvm.probe"])
-    } else {
+    if !works("kvm.probe") && !works("libvirt.guests") {
       linux =
         obstacle(["kvm.device", "kvm.machine", "kvm.probe"]) + "; and "
         + obstacle(["libvirt.helper", "libvirt.connect", "libvirt.guests"])
+    } else if !isLinux {
+      linux =
+        works("kernels.default")
+        ? obstacle(["linux.boot"]) : obstacle(["kernels.default"]) + "; to get one: vmrun kernel fetch debian"
+    } else if works("kvm.probe") {
+      linux = "on KVM"
+    } else {
+      linux = "by libvirt and QEMU's emulation, since " + obstacle(["kvm.device", "kvm.machine", "kvm.probe"])
     }
-    let isLinux = works("kvm.probe") || libvirt
-    jobs.append(
-      Job(
-        id: "linux-vm", title: "Linux in a VM", works: isLinux,
-        text: linux + (isLinux && !works("kernels.default") ? "; no kernel yet: vmrun kernel fetch debian" : "")))
+    jobs.append(Job(id: "linux-vm", title: "Linux in a VM", works: isLinux, text: linux))
     if caller.isRoot {
       jobs.append(
         Job(

@@ -42,6 +42,9 @@ public struct Doctor {
       findings += step()
       if interruption?.received != nil { return nil }
     }
+    progress("a Linux kernel in a virtual machine")
+    findings += BootChecks.findings(after: findings, trial, executable: executable)
+    if interruption?.received != nil { return nil }
     var ordered: [Finding] = []
     for section in Finding.Section.allCases { ordered += findings.filter { $0.section == section } }
     return Diagnosis(ordered, caller)

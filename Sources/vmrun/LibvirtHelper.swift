@@ -1,4 +1,5 @@
 import CLinux
+import Kernels
 import Machine
 import System
 
@@ -12,6 +13,7 @@ enum LibvirtHelper {
     let places = places(executable: ownPath())
     // unsafe: the path is NUL-terminated for the call.
     guard let path = places.first(where: { unsafe access($0, X_OK) == 0 }) else { return missing(places) }
+    if let problem = unloadable(path) { return problem }
     do throws(SystemError) {
       let file = try passedOn(memory(handover.encoded()))
       let program = try passedOn(FileDescriptor.open("/proc/self/exe", O_RDONLY))
@@ -44,6 +46,22 @@ enum LibvirtHelper {
     text +=
       ").\n       Build it: swift build -c release --product \(name) (needs the Debian package libvirt-dev; to run, "
     return text + "libvirt-daemon-driver-qemu and qemu-system-x86)"
+  }
+
+  /// Where Debian, Fedora and those who build it themselves keep the library that the helper is linked with.
+  private static let libraries = [
+    "/usr/lib/x86_64-linux-gnu/libvirt.so.0", "/usr/lib64/libvirt.so.0", "/usr/lib/libvirt.so.0",
+    "/usr/local/lib/libvirt.so.0",
+  ]
+
+  /// What keeps the helper from being loaded, which is nobody's to tell once it has this process's place: the dynamic linker would end with 127, a
+  /// command's code. Only where the library is in no usual place is the helper started to see.
+  private static func unloadable(_ path: String) -> String? {
+    // unsafe: the path is NUL-terminated for the call.
+    if libraries.contains(where: { unsafe access($0, R_OK) == 0 }) { return nil }
+    guard let trial = try? Program.run(path, ["--help"], milliseconds: 5000), !trial.succeeded else { return nil }
+    return "\(path) does not start: \(trial.complaint)\n"
+      + "       Install the libraries that it needs: apt-get install libvirt0 libvirt-daemon-driver-qemu qemu-system-x86"
   }
 
   private static func ownPath() -> String? {

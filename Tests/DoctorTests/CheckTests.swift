@@ -118,16 +118,22 @@ import Testing
   @Test func kernels() {
     let entry = KernelEntry(name: "6.1", path: "/boot/vmlinuz-6.1", source: .boot, size: 1, isReadable: true)
     let hidden = KernelEntry(name: "6.1", path: "/boot/vmlinuz-6.1", source: .boot, size: 1, isReadable: false)
-    expect(KernelChecks.finding([], nil, nil, ""), "kernels.default", .missing, remedy: "vmrun kernel fetch debian")
+    expect(KernelChecks.finding([], nil, nil, ""), "kernels.default", .fails, remedy: "vmrun kernel fetch debian")
     expect(
-      KernelChecks.finding([hidden], nil, nil, ""), "kernels.default", .missing, "may not be read",
+      KernelChecks.finding([hidden], nil, nil, ""), "kernels.default", .fails, "may not be read",
       remedy: "chmod a+r /boot/vmlinuz-6.1")
     expect(KernelChecks.finding([entry], entry, .yes, ""), "kernels.default", .works, "6.1 (/boot)", "1 found")
     expect(KernelChecks.finding([entry], entry, .probably(unknown: ["X"]), ""), "kernels.default", .works)
     expect(
-      KernelChecks.finding([entry], entry, .no(reasons: ["X is missing"]), ""), "kernels.default", .missing,
+      KernelChecks.finding([entry], entry, .no(reasons: ["X is missing"]), ""), "kernels.default", .fails,
       "X is missing")
-    expect(KernelChecks.finding([entry], entry, nil, "damaged"), "kernels.default", .missing, "damaged")
+    expect(KernelChecks.finding([entry], entry, nil, "damaged"), "kernels.default", .fails, "damaged")
+    expect(BootChecks.finding(.done("one booted"), kernel: "6.1"), "linux.boot", .works, "one booted")
+    expect(
+      BootChecks.finding(.failed(DoctorError("no")), kernel: "6.1"), "linux.boot", .fails, "no",
+      remedy: "vmrun --kernel 6.1")
+    // Where a part of it is known not to work, it is not tried.
+    #expect(BootChecks.findings(after: [], Trial(interruption: nil), executable: "/nonexistent").isEmpty)
   }
 
   @Test func namespaces() {

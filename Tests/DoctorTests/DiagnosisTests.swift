@@ -8,7 +8,7 @@ import Testing
   private func diagnosis(failing: [String] = [], user: UInt32 = 0) -> Diagnosis {
     let ids = [
       "kvm.device", "kvm.machine", "kvm.guest", "kvm.probe", "libvirt.helper", "libvirt.connect", "libvirt.guests",
-      "kernels.default", "namespace.pid", "namespace.user", "seccomp.filter",
+      "kernels.default", "linux.boot", "namespace.pid", "namespace.user", "seccomp.filter",
       "overlay", "overlay.rootless", "container", "cgroup.memory", "cgroup.delegation",
     ]
     return Diagnosis(
@@ -36,16 +36,22 @@ import Testing
     #expect(
       try job(emulated, "linux-vm").text.hasPrefix("by libvirt and QEMU's emulation, since KVM, kvm.probe: broken"))
     #expect(try job(emulated, "built-in-guest").works)
-    let none = diagnosis(failing: ["kvm.probe", "libvirt.connect", "libvirt.guests"])
+    let none = diagnosis(failing: ["kvm.probe", "libvirt.connect", "libvirt.guests", "linux.boot"])
     #expect(!none.isWell)
     #expect(try job(none, "linux-vm").text.contains("broken libvirt.connect"))
     #expect(try !job(diagnosis(failing: ["kvm.device", "kvm.guest"]), "built-in-guest").works)
   }
 
   @Test func aMissingKernelIsNamed() throws {
-    let one = diagnosis(failing: ["kernels.default"])
-    #expect(one.isWell)
+    let one = diagnosis(failing: ["kernels.default", "linux.boot"])
+    #expect(!one.isWell)
     #expect(try job(one, "linux-vm").text.contains("vmrun kernel fetch debian"))
+  }
+
+  @Test func aKernelThatDoesNotBootIsNoMainJob() throws {
+    let one = diagnosis(failing: ["linux.boot"])
+    #expect(!one.isWell)
+    #expect(try job(one, "linux-vm").text == "KVM, linux.boot: broken linux.boot")
   }
 
   @Test func containers() throws {
@@ -90,7 +96,7 @@ import Testing
       Issue.record("no findings or no jobs")
       return
     }
-    #expect(findings.count == 16 && jobs.count == 4)
+    #expect(findings.count == 17 && jobs.count == 4)
     let probe = findings.first { $0["id"] == .string("kvm.probe") }
     #expect(probe?["state"] == .string("no"))
     #expect(probe?["costs"] == .string("much"))

@@ -307,6 +307,21 @@ SH
   has "message" err '^vmrun: .*(qemu|emulator|capabilit)'
 }
 
+test_no_library() {
+  library=$(ldd "$WORK/bin/vmrun-libvirt" | sed -nE 's/.*=> (.*libvirt\.so\.0) .*/\1/p')
+  folder=$(dirname "$(realpath "$library")")
+  mkdir veil && mknod veil/libvirt.so.0 c 0 0
+  # The folder of libraries as it is, but for this one.
+  cat >without <<'SH'
+mount -t overlay -o lowerdir="$1:$2" overlay "$2" && shift 2 && exec "$@"
+SH
+  timeout -s KILL 60 unshare -m --propagation private sh "$T/without" "$T/veil" "$folder" \
+    "$VMRUN" --backend libvirt --kernel "$K" --rootfs "$R" -- true >out 2>err
+  is "exit code" $? 125
+  has "what is missing" err '^vmrun: .*vmrun-libvirt does not start: .*libvirt\.so\.0'
+  has "what to install" err 'apt-get install libvirt0'
+}
+
 test_check() {
   timeout -s KILL 60 "$WORK/bin/vmrun-libvirt" --check >out 2>err
   is "exit code" $? 0

@@ -75,8 +75,8 @@ enum DoctorTool {
 
     Each line is proven by doing it: KVM runs the built-in guest and a probe of what Linux kernels do, vmrun-libvirt connects, each
     namespace is made, a cgroup is made for each controller, a filter refuses a call, an overlay is written to, a bridge, a veth
-    pair and a tap device are made in a network of their own, a container is run. This happens in children, each under a time
-    limit; nothing is changed, and nothing is left behind.
+    pair and a tap device are made in a network of their own, a container is run, and the default kernel runs a command in a virtual
+    machine. This happens in children, each under a time limit; nothing is changed, and nothing is left behind.
 
       ok  it works
       --  it does not, and only something beside the main jobs is lost
