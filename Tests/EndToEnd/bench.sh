@@ -134,6 +134,18 @@ print(report["interrupted"], min(len(series["wall"]) for series in report["serie
   nothing_left
 }
 
+test_isolation_in_the_report() {
+  # Without a kernel, the VM's side is quickly over.
+  mkdir -p cache tmp
+  XDG_CACHE_HOME=$T/cache TMPDIR=$T/tmp timeout -s KILL 120 "$VMRUN" bench --arms host --runs 2 --times-only --isolation --json j --html h --markdown m >out 2>err </dev/null
+  is "exit code" $? 0
+  is "sides and sections" "$(python3 -c "import json; i = json.load(open('j'))['isolation']; print(*i['sides'], len(i['sections']))" 2>&1)" "host container VM 8"
+  has "in the page" h 'id="isolation"'
+  has "a row of it" h 'Whose kernel answered'
+  has "in Markdown" m 'Whose kernel answered'
+  is "left behind" "$(ls -A tmp)" ""
+}
+
 test_usage() {
   for words in "--arms nobody" "--runs 0" "--precision 0" "--density x" "--concurrency 1,,2" "--cache hot" "--reference vm-linux --arms host" \
     "--json - --csv -" "--runs" "--nonsense" "--seed -1" "--kernel no-such-kernel"; do

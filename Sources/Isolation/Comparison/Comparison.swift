@@ -101,7 +101,7 @@ struct Comparison {
           Fact("\(side.side.title): system calls on the host", "ptrace was refused: \(ErrnoName.of(counted.refusal))"))
       }
     }
-    if machine != nil, options.sections.contains(3), machine?.exits == nil {
+    if let machine, options.sections.contains(3), machine.exits == nil, !machine.isEmulated {
       facts.append(Fact("VM exits by reason", "KVM's counters need debugfs at /sys/kernel/debug, and root"))
     }
     if options.sections.contains(7), options.isQuick { facts.append(Fact("limits", "left out by --quick")) }

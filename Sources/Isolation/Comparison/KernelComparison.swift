@@ -40,7 +40,7 @@ extension Comparison {
         "System calls of the host for it",
         note: machine == nil
           ? ""
-          : "Those of a VM are vmrun's own, mostly KVM_RUN: the guest's kernel served the workload's calls itself. Their number is the traffic, not the danger: the next row says who chooses them."
+          : "Those of a VM are its monitor's own (vmrun's, mostly KVM_RUN; or QEMU's): the guest's kernel served the workload's calls itself. Their number is the traffic, not the danger: a row below says who chooses them."
       ) { side in
         guard let counted = side.counted, counted.threads > 0 else { return .unknown("ptrace was refused") }
         return .value("\(counted.total)")
@@ -54,7 +54,9 @@ extension Comparison {
         return .number(counted.calls.count)
       },
       row("Host calls that code inside can choose freely") { side in
-        guard isOnHostKernel(side) else { return .value("none: it can only leave to KVM and the VMM") }
+        guard isOnHostKernel(side) else {
+          return .value("none: it can only leave to \(side.isEmulated ? "QEMU" : "KVM and the VMM")")
+        }
         guard let highest = highest, let permitted = side.calls.permitted(upTo: highest) else {
           return .unknown("section 2 did not ask the filters")
         }
@@ -62,13 +64,17 @@ extension Comparison {
       },
       row("Filter on the launcher's own calls") { side in
         guard side.side == .vm else { return .value(side.side == .host ? "none" : "the sandbox's, see section 8") }
-        guard let own = side.launcher.first else { return .unknown("section 8 was not run") }
+        guard let own = side.launcher.first(where: { $0.name.hasPrefix("qemu") }) ?? side.launcher.first else {
+          return .unknown("section 8 was not run")
+        }
         return .value(
           own.seccomp == "0"
-            ? "none: an escape from the guest has what vmrun's user has" : "seccomp mode \(own.seccomp)")
+            ? "none: an escape from the guest has what \(own.name)'s user has"
+            : "\(own.name): \(own.seccomp == "2" ? "a seccomp filter" : "seccomp mode \(own.seccomp)")")
       },
       row("Exits from the guest by reason") { side in
         guard side.side == .vm else { return .value("no guest") }
+        if side.isEmulated { return .value("none: emulated, no processor enters the guest") }
         guard let exits = side.exits else { return .unknown("KVM's counters are not readable here") }
         return .value(Text.list(exits.map { "\($0.reason) \($0.count)" }, most: 5))
       },

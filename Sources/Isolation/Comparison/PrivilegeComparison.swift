@@ -44,7 +44,9 @@ extension Comparison {
     }
     if let index = marked.firstIndex(where: { $0.question == "Their effective capabilities" }) {
       marked[index].note =
-        "vmrun keeps what its user has: for a container's cgroup and mounts root's, for a VM nothing but access to /dev/kvm is needed, and a plain user's do."
+        machine?.isEmulated == true
+        ? "vmrun keeps what its user has: for a container's cgroup and mounts root's. QEMU is the daemon's child, with the rights of the session's user."
+        : "vmrun keeps what its user has: for a container's cgroup and mounts root's, for a VM nothing but access to /dev/kvm is needed, and a plain user's do."
     }
     return IsolationSection(
       number: 8, title: "Privileges",

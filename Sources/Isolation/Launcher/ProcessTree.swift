@@ -3,7 +3,7 @@ import System
 
 /// Processes of the host, as /proc shows them.
 enum ProcessTree {
-  /// `root` and all that descend from it.
+  /// `root` and all that descend from it, and the QEMUs that libvirt's daemon runs for any of them.
   static func of(_ root: Int32) -> [Int32] {
     var parents: [(process: Int32, parent: Int32)] = []
     for name in SystemFile.names("/proc", most: 65_536) ?? [] {
@@ -11,7 +11,7 @@ enum ProcessTree {
         let fields = statistics("/proc/\(process)/stat"), fields.count > 1,
         let parent = Text.number(fields[1]).flatMap({ Int32(exactly: $0) })
       else { continue }
-      parents.append((process, parent))
+      parents.append((process, launcher(of: process) ?? parent))
     }
     var tree = [root]
     var index = 0
@@ -20,6 +20,19 @@ enum ProcessTree {
       index += 1
     }
     return tree
+  }
+
+  /// The process that had libvirt start `process`: a QEMU's command line holds the domain's name, which begins with vmrun's process ID.
+  private static func launcher(of process: Int32) -> Int32? {
+    guard SystemFile.line("/proc/\(process)/comm").hasPrefix("qemu-"),
+      let words = SystemFile.read("/proc/\(process)/cmdline", limit: 4096).bytes?.split(separator: 0)
+    else { return nil }
+    let mark = Array("guest=vmrun-".utf8)
+    for word in words where word.starts(with: mark) {
+      let digits = word.dropFirst(mark.count).prefix { $0 != UInt8(ascii: "-") }
+      return Text.number(digits).flatMap { Int32(exactly: $0) }
+    }
+    return nil
   }
 
   static func threads(of process: Int32) -> [Int32] {

@@ -30,6 +30,9 @@ struct SideResult {
 
   init(_ side: IsolationSide) { self.side = side }
 
+  /// Whether a program in place of the processor executes the guest.
+  var isEmulated: Bool { backend.hasPrefix("libvirt, emulation") }
+
   /// The column's name, with how a VM was run.
   var title: String {
     let words = backend.utf8.split(separator: UInt8(ascii: ",")).prefix(2).map { String(decoding: $0, as: UTF8.self) }

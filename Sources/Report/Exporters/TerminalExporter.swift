@@ -150,7 +150,7 @@ struct TerminalText {
   /// A question a paragraph, and a line for each side: findings are sentences, which columns would cut.
   mutating func matrix(_ section: IsolationSection, _ sides: [String]) {
     let table = section.table(sides)
-    let name = min(16, sides.map { TextWidth.of(Escaping.plain($0)) }.max() ?? 0)
+    let name = min(24, sides.map { TextWidth.of(Escaping.plain($0)) }.max() ?? 0)
     for (row, cells) in section.rows.indices.map({ ($0, table.rows[$0]) }) {
       text += "  "
       add(TextWidth.wrapped(cells[0].text, to: width, start: 2, indentation: 2), .bold)

@@ -16,6 +16,7 @@ struct BenchArguments {
   var html: String?
   var folder: String?
   var isQuiet = false
+  var wantsIsolation = false
   var seed: UInt64?
   var wantsHelp = false
 
@@ -93,6 +94,7 @@ struct BenchArguments {
   private static let flags: [String: @Sendable (inout BenchArguments) -> Void] = [
     "--help": { $0.wantsHelp = true }, "-h": { $0.wantsHelp = true },
     "--quiet": { $0.isQuiet = true }, "-q": { $0.isQuiet = true },
+    "--isolation": { $0.wantsIsolation = true },
     "--times-only": { $0.options.looksCloser = false },
   ]
 

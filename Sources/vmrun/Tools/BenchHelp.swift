@@ -19,6 +19,7 @@ enum BenchHelp {
       --concurrency LIST    also several at once, such as 1,2,4,8: throughput and the times of each level
       --concurrency-runs N  runs of each arm at each level                                    [32]
       --density N           also 1, 2, 4 ... N instances that wait: their memory and the host's
+      --isolation           also asks what vmrun isolation asks, and adds the answers to every output but --csv
       --times-only          leaves out what is looked at once for each arm: system calls and memory
 
     when it is enough:

@@ -1,5 +1,6 @@
 import Bench
 import CLinux
+import Isolation
 import Kernels
 import Report
 import System
@@ -46,15 +47,29 @@ enum BenchTool {
       ) { progress.show($0) }
       run.run()
       progress.end()
+      report = run.report
+      if arguments.wantsIsolation, !interruption.check() { addIsolation(to: &report, kernel, arguments.isQuiet) }
       // No child is left: from here on a signal ends vmrun at once.
       if interruption.check() { stage.close() }
       interruption.release()
-      report = run.report
       report.reference = reference(arguments, report)
       return try finish(report, arguments, baseline)
     } catch {
       Log.message(error.description)
       return 125
+    }
+  }
+
+  /// Asks the questions of `vmrun isolation`, and adds the answers. A signal leaves them out.
+  private static func addIsolation(to report: inout BenchReport, _ kernel: String?, _ isQuiet: Bool) {
+    var options = IsolationOptions()
+    options.kernel = kernel
+    let run = IsolationRun(options) { if !isQuiet { Log.raw("vmrun bench: isolation: \($0)\n") } }
+    do throws(IsolationError) {
+      let comparison = try run.run()
+      if run.interruption == nil { report.isolation = comparison } else { report.isInterrupted = true }
+    } catch {
+      report.missing.append(Fact("isolation", error.description))
     }
   }
 
