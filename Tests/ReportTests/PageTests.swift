@@ -182,7 +182,7 @@ struct PageTests {
     let text = report.markdown()
     #expect(text.contains("The bench was ended early"))
     #expect(text.contains("Host process: the runs grew slower by about"))
-    #expect(text.contains("VM, Debian kernel 6.1: the runs fall into two groups"))
+    #expect(text.contains("VM, Debian kernel 6.1 (libvirt, TCG): the runs fall into two groups"))
   }
 
   @Test func phasesOfRunsThatAgree() {

@@ -34,13 +34,13 @@ enum Synthetic {
         command: ["vmrun", "--container", "--", "/payload"]), wall: 3.9, resident: 2.1, phases: containerPhases),
     Plan(
       arm: Arm(
-        id: "vm", name: "VM, built-in guest", kind: .machine, isPeer: false,
+        id: "vm", name: "vmrun VM, built-in guest", kind: .machine, isPeer: false,
         command: ["vmrun", "--quiet", "--", "/payload"]), wall: 2.7, resident: 3.4, phases: machinePhases),
     Plan(
       arm: Arm(
-        id: "vm-linux", name: "VM, Debian kernel 6.1", kind: .machine, isPeer: false,
+        id: "vm-linux", name: "VM, Debian kernel 6.1 (libvirt, TCG)", kind: .machine, isPeer: false,
         command: ["vmrun", "--kernel", "6.1.0-49-cloud-amd64", "--memory", "128M", "--", "/payload"],
-        note: "run by libvirt with QEMU's emulation: no hardware virtualisation here"), wall: 2110, resident: 164,
+        note: "run by libvirt with QEMU's emulation: no hardware virtualisation here"), wall: 2110, resident: 8.61,
       phases: machinePhases, isBimodal: true),
     Plan(
       arm: Arm(id: "crun", name: "crun 1.8.1", kind: .container, isPeer: true, command: ["crun", "run", "bench-1"]),
