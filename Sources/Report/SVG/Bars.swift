@@ -33,7 +33,8 @@ struct Bars {
           var before = 0.0
           for part in bar.parts {
             let (start, end) = (axis.place(before), axis.place(before + part.amount))
-            plot.rectangle(x: start, y: top + head - 1 + Double(index) * 14, width: end - start, height: 11, part.className)
+            plot.rectangle(
+              x: start, y: top + head - 1 + Double(index) * 14, width: end - start, height: 11, part.className)
             before += part.amount
           }
         }
