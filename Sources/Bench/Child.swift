@@ -39,7 +39,8 @@ final class Child {
     _ words: [[UInt8]], environment: [[UInt8]], marker: [UInt8], instance: String, holdsInput: Bool
   ) throws(BenchError) {
     guard let path = words.first else { throw BenchError("there is no program to start") }
-    let (argv, envp) = (WordVector(words), WordVector(environment))
+    let argv = CStrings(words)
+    let envp = CStrings(environment)
     let pipe = try naming("") { () throws(SystemError) in try FileDescriptor.pipe() }
     let errorFile = try Self.memory()
     var pid: Int32 = -1
@@ -86,15 +87,15 @@ final class Child {
     return FileDescriptor(owning: raw)
   }
 
-  private static func spawn(_ argv: WordVector, _ envp: WordVector, _ input: Int32, _ output: Int32, _ errors: Int32)
+  private static func spawn(
+    _ argv: borrowing CStrings, _ envp: borrowing CStrings, _ input: Int32, _ output: Int32, _ errors: Int32
+  )
     -> Int32
   {
     // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed; the first
     // word is there, as the caller made sure.
-    withExtendedLifetime((argv, envp)) {
-      guard let path = unsafe argv.array[0] else { return -EINVAL }
-      return unsafe cbench_spawn(path, argv.array, envp.array, input, output, errors)
-    }
+    guard let path = unsafe argv.first else { return -EINVAL }
+    return unsafe cbench_spawn(path, argv.array, envp.array, input, output, errors)
   }
 
   // MARK: Waiting
@@ -205,7 +206,7 @@ final class Child {
   /// What it wrote to standard error, as far as it is kept.
   var errorText: [UInt8] {
     _ = lseek(errors.rawValue, 0, SEEK_SET)
-    return (try? Files.rest(of: errors, limit: 256 << 10)) ?? []
+    return (try? errors.rest(limit: 256 << 10)) ?? []
   }
 
   /// The first `limit` bytes of what came on its standard output, without a marker to stop at.

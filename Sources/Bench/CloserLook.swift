@@ -38,17 +38,16 @@ extension BenchRun {
   private func trace(_ candidate: Candidate) -> (calls: UInt64, peak: UInt64)? {
     let instance = nextInstance()
     let words = Candidate.words(candidate.arguments, instance: instance)
-    let (argv, envp) = (WordVector(words), WordVector(environment(of: candidate)))
+    let argv = CStrings(words)
+    let envp = CStrings(environment(of: candidate))
     guard let null = try? FileDescriptor.open("/dev/null", O_RDWR) else { return nil }
     var (calls, peak): (UInt64, UInt64) = (0, 0)
     var code: Int32 = -1
     // unsafe: both arrays end with a null pointer and outlive the call; the numbers are written before it returns.
-    let result = withExtendedLifetime((argv, envp)) {
-      guard let path = unsafe argv.array[0] else { return Int32(-1) }
-      return unsafe cbench_count_calls(
-        path, argv.array, envp.array, null.rawValue, null.rawValue, null.rawValue, interruption.descriptor,
-        min(options.timeout, Self.countingLimit), &calls, &peak, &code)
-    }
+    guard let path = unsafe argv.first else { return nil }
+    let result = unsafe cbench_count_calls(
+      path, argv.array, envp.array, null.rawValue, null.rawValue, null.rawValue, interruption.descriptor,
+      min(options.timeout, Self.countingLimit), &calls, &peak, &code)
     if result != 0 || code != candidate.exitCode {
       for undo in candidate.undo {
         _ = Program.run(

@@ -4,28 +4,10 @@ import System
 
 /// What the room needs of files.
 enum Files {
-  /// The rest of `file`, at most `limit` bytes.
-  static func rest(of file: borrowing FileDescriptor, limit: Int) throws(SystemError) -> [UInt8] {
-    var all: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 16 << 10)
-    while all.count < limit {
-      var count = 0
-      var failure: SystemError?
-      // unsafe: the array's own bytes.
-      unsafe chunk.withUnsafeMutableBytes { bytes in
-        do throws(SystemError) { count = try unsafe file.read(into: bytes) } catch { failure = error }
-      }
-      if let failure { throw failure }
-      if count == 0 { break }
-      all += chunk[..<min(count, limit - all.count)]
-    }
-    return all
-  }
-
   /// The bytes of the file at `path`, at most `limit`; nil when it cannot be read.
   static func read(_ path: String, limit: Int = 1 << 20) -> [UInt8]? {
     guard let file = try? FileDescriptor.open(path, O_RDONLY) else { return nil }
-    return try? rest(of: file, limit: limit)
+    return try? file.rest(limit: limit)
   }
 
   /// The first line of the file at `path`; nil when it cannot be read.
@@ -67,7 +49,7 @@ enum Files {
       let input = try FileDescriptor.open(source, O_RDONLY)
       let output = try FileDescriptor.open(target, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
       while true {
-        let chunk = try rest(of: input, limit: 1 << 20)
+        let chunk = try input.rest(limit: 1 << 20)
         if chunk.isEmpty { break }
         try output.writeFully(chunk)
       }

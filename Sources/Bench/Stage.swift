@@ -47,31 +47,17 @@ public final class Stage {
     _ = unsafe chmod(folder, 0o755)
   }
 
-  /// Puts copies of the running program, and of the helpers beside it, into the folder.
-  public func fill() throws(BenchError) {
+  /// Puts copies of the running program, and a link to its `helper` where there is one, into the folder.
+  public func fill(helper: String?) throws(BenchError) {
     let own = "/proc/self/exe"
     for name in ["bin", "root"] { try Files.makeFolder("\(folder)/\(name)") }
     // Where they are missing, a runtime would make them at its first start.
     for name in ["proc", "sys", "dev", "tmp", "etc"] { try Files.makeFolder("\(root)/\(name)") }
     try Files.copy(own, to: launcher, mode: 0o755)
     try Files.copy(own, to: payload, mode: 0o755)
-    guard let helper = Self.helper() else { return }
+    guard let helper else { return }
     // unsafe: the paths are NUL-terminated for the call.
     _ = unsafe symlink(helper, "\(folder)/bin/vmrun-libvirt")
-  }
-
-  /// The helper beside the running program; nil when there is none there.
-  private static func helper() -> String? {
-    // unsafe: what realpath returns is NUL-terminated, and freed here.
-    guard let real = unsafe realpath("/proc/self/exe", nil) else { return nil }
-    defer { unsafe free(real) }
-    var folder = unsafe Array(String(cString: real).utf8)
-    while let last = folder.last, last != UInt8(ascii: "/") { folder.removeLast() }
-    let base = String(decoding: folder, as: UTF8.self)
-    for place in ["vmrun-libvirt", "../libexec/vmrun/vmrun-libvirt", "../libexec/vmrun-libvirt"] {
-      if Files.isExecutable(base + place) { return base + place }
-    }
-    return nil
   }
 
   /// Gives back all that the bench made, unless it is to be kept.

@@ -1,5 +1,6 @@
 // System calls by number, each in a child of its own with arguments that do no harm.
 #include "isolation.h"
+#include "isolation-time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,15 +195,6 @@ int cisolation_install_test_filter(int denied, int missing, int deadly) {
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
-static int64_t milliseconds_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-static void nap(long microseconds) {
-  struct timespec time = {microseconds / 1000000, microseconds % 1000000 * 1000};
-  nanosleep(&time, NULL);
-}
 
 // The kernel's own calls of uprobes (uretprobe, uprobe): newer kernels ask no filter about them, so that they run and end by SIGILL or
 // ENXIO. It stays unknown then what a filter would say.

@@ -1,5 +1,6 @@
 // Watching a sandbox from outside, and what the two sides might share.
 #include "isolation.h"
+#include "isolation-time.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,15 +29,6 @@
 // Behind <sys/ptrace.h>, which it would otherwise contradict.
 #include <linux/ptrace.h>
 
-static int64_t milliseconds_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-static void nap(long microseconds) {
-  struct timespec time = {microseconds / 1000000, microseconds % 1000000 * 1000};
-  nanosleep(&time, NULL);
-}
 static void reset_signals(void) {
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
   sigset_t none;

@@ -1,5 +1,6 @@
 import CLinux
 import Kernels
+import Machine
 import System
 
 /// Tries everything that vmrun needs, and says what works here. It leaves nothing behind and changes nothing: what would change
@@ -23,10 +24,9 @@ public struct Doctor {
   public func examine() -> Diagnosis? {
     let caller = Caller(user: geteuid())
     let trial = Trial(interruption: interruption)
-    let slash = executable.utf8.lastIndex(of: UInt8(ascii: "/")) ?? executable.utf8.startIndex
-    let folder = String(decoding: executable.utf8[..<slash], as: UTF8.self)
+    let helper = HelperPlace.find(executable: executable)
     // The slowest by far: it is asked first and heard last.
-    let libvirt = LibvirtChecks.ask(folder)
+    let libvirt = LibvirtChecks.ask(helper)
     var findings: [Finding] = []
     let steps: [(String, () -> [Finding])] = [
       ("namespaces", { NamespaceChecks.findings(trial, caller) }),
@@ -35,7 +35,7 @@ public struct Doctor {
       ("network", { NetworkChecks.findings(trial, caller) }), ("limits", { LimitChecks.findings(trial, caller) }),
       ("kernels", { KernelChecks.findings() }), ("KVM", { KVMChecks.findings(trial, caller) }),
       ("QEMU", { [LibvirtChecks.qemu(trial, caller)] }),
-      ("libvirt", { LibvirtChecks.findings(libvirt, folder, trial, caller) }),
+      ("libvirt", { LibvirtChecks.findings(libvirt, helper, trial, caller) }),
     ]
     for (name, step) in steps {
       progress(name)

@@ -8,34 +8,21 @@ enum LibvirtChecks {
   /// The time that the helper gets, in milliseconds.
   static let patience = 8000
 
-  /// Where `vmrun-libvirt` is looked for when vmrun itself lies in `folder`.
-  static func places(_ folder: String) -> [String] {
-    [
-      folder, "\(folder)/../libexec/vmrun", "\(folder)/../libexec", "/usr/local/libexec", "/usr/libexec",
-    ].map { "\($0)/vmrun-libvirt" }
-  }
-
-  /// The helper, where it is.
-  static func helper(_ folder: String) -> String? {
-    // unsafe: the string is NUL-terminated for the call.
-    places(folder).first { unsafe access($0, X_OK) == 0 }
-  }
-
   /// Starts the question, which may take its time.
-  static func ask(_ folder: String) -> Running? {
-    helper(folder).flatMap { try? Running($0, ["--check"]) }
+  static func ask(_ helper: String?) -> Running? {
+    helper.flatMap { try? Running($0, ["--check"]) }
   }
 
-  static func findings(_ question: Running?, _ folder: String, _ trial: Trial, _ caller: Caller) -> [Finding] {
-    guard helper(folder) != nil else { return [noHelper] }
+  static func findings(_ question: Running?, _ helper: String?, _ trial: Trial, _ caller: Caller) -> [Finding] {
+    guard let helper else { return [noHelper] }
     guard let question else {
       return [
         .lacks(
-          "libvirt.helper", .libvirt, "helper", "\(helper(folder) ?? "") cannot be executed", cost: cost, remedy: build)
+          "libvirt.helper", .libvirt, "helper", "\(helper) cannot be executed", cost: cost, remedy: build)
       ]
     }
     return answer(
-      question.finish(milliseconds: patience, interruption: trial.interruption), helper(folder) ?? "", caller)
+      question.finish(milliseconds: patience, interruption: trial.interruption), helper, caller)
   }
 
   static let cost = "Linux kernels where KVM cannot run them"

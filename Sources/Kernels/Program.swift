@@ -143,13 +143,11 @@ public final class Running {
     let output = try Program.memory()
     let errors = try Program.memory()
     let input = try Program.nothing()
-    let words = StringArray([Array(path.utf8)] + arguments.map { Array($0.utf8) })
-    let variables = StringArray(Program.environment())
+    let words = CStrings([Array(path.utf8)] + arguments.map { Array($0.utf8) })
+    let variables = CStrings(Program.environment())
     // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed.
-    let pid = withExtendedLifetime((words, variables)) {
-      unsafe ccontainer_start_tool(
-        folder, path, words.pointers, variables.pointers, input.rawValue, output.rawValue, errors.rawValue)
-    }
+    let pid = unsafe ccontainer_start_tool(
+      folder, path, words.array, variables.array, input.rawValue, output.rawValue, errors.rawValue)
     guard pid > 0 else { throw KernelsError(SystemError("execute", path, .current).description) }
     self.pid = pid
     self.output = output

@@ -61,6 +61,24 @@ public struct FileDescriptor: ~Copyable, @unchecked Sendable {
     return count
   }
 
+  /// What there is to read until the end, at most `limit` bytes.
+  public borrowing func rest(limit: Int) throws(SystemError) -> [UInt8] {
+    var all: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 16 << 10)
+    while all.count < limit {
+      var count = 0
+      var failure: SystemError?
+      // unsafe: the array's own bytes.
+      unsafe chunk.withUnsafeMutableBytes { bytes in
+        do throws(SystemError) { count = try unsafe read(into: bytes) } catch { failure = error }
+      }
+      if let failure { throw failure }
+      if count == 0 { break }
+      all += chunk[..<min(count, limit - all.count)]
+    }
+    return all
+  }
+
   /// Writes at most `buffer.count` bytes; returns how many were taken.
   public borrowing func write(_ buffer: UnsafeRawBufferPointer) throws(SystemError) -> Int {
     let raw = rawValue

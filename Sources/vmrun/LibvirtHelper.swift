@@ -6,13 +6,12 @@ import System
 /// `vmrun-libvirt`, the program that takes over where KVM cannot serve. It takes this process's place, so that signals, exit code and
 /// SIGKILL need no relay.
 enum LibvirtHelper {
-  static let name = "vmrun-libvirt"
+  private static let name = HelperPlace.name
 
   /// Executes the helper in place of this program. Returns only when that fails: with what is wrong, and what to do.
   static func execute(_ handover: Handover) -> String {
-    let places = places(executable: ownPath())
-    // unsafe: the path is NUL-terminated for the call.
-    guard let path = places.first(where: { unsafe access($0, X_OK) == 0 }) else { return missing(places) }
+    let own = OwnProgram.path()
+    guard let path = HelperPlace.find(executable: own) else { return missing(HelperPlace.all(executable: own)) }
     if let problem = unloadable(path) { return problem }
     do throws(SystemError) {
       let file = try passedOn(memory(handover.encoded()))
@@ -23,21 +22,6 @@ enum LibvirtHelper {
     } catch {
       return "cannot hand the launch over: \(error)"
     }
-  }
-
-  /// Where it is looked for, by the path of vmrun's own file.
-  static func places(executable: String?) -> [String] {
-    var folders: [String] = []
-    if let executable, let slash = executable.utf8.lastIndex(of: UInt8(ascii: "/")) {
-      let folder = String(executable[..<slash])
-      folders.append(folder)
-      if let above = folder.utf8.lastIndex(of: UInt8(ascii: "/")) {
-        let parent = String(folder[..<above])
-        folders += [parent + "/libexec/vmrun", parent + "/libexec"]
-      }
-    }
-    for folder in ["/usr/local/libexec", "/usr/libexec"] where !folders.contains(folder) { folders.append(folder) }
-    return folders.map { "\($0)/\(name)" }
   }
 
   private static func missing(_ places: [String]) -> String {
@@ -64,18 +48,6 @@ enum LibvirtHelper {
       + "       Install the libraries that it needs: apt-get install libvirt0 libvirt-daemon-driver-qemu qemu-system-x86"
   }
 
-  private static func ownPath() -> String? {
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let link = Array("/proc/self/exe".utf8) + [0]
-    // unsafe: both buffers are the arrays' own memory, valid inside the closures, and the link's name is NUL-terminated.
-    let count = unsafe bytes.withUnsafeMutableBytes { target in
-      unsafe link.withUnsafeBytes {
-        unsafe clinux_readlinkat(AT_FDCWD, $0.baseAddress, target.baseAddress, target.count)
-      }
-    }
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
-  }
-
   /// A file without a name that holds `bytes`.
   private static func memory(_ bytes: [UInt8]) throws(SystemError) -> FileDescriptor {
     // unsafe: the name is NUL-terminated for the call.
@@ -96,11 +68,9 @@ enum LibvirtHelper {
 
   /// execv(3) with this process's environment; returns why it failed.
   private static func execute(_ path: String, _ words: [String]) -> Errno {
-    // unsafe: each copy is NUL-terminated and stays until the process's end, which is near either way.
-    var arguments = unsafe words.map { unsafe strdup($0) }
-    unsafe arguments.append(nil)
-    // unsafe: the array ends with a null pointer, as execv wants it, and both stay valid during the call.
-    _ = unsafe execv(path, &arguments)
+    let arguments = CStrings(words.map { Array($0.utf8) })
+    // unsafe: the array ends with a null pointer, as execv wants it, and stays valid during the call.
+    _ = unsafe execv(path, arguments.array)
     return .current
   }
 }

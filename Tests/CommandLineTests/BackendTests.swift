@@ -127,17 +127,17 @@ import Testing
 
   @Test func theHelperIsLookedForBesideVmrunFirst() {
     #expect(
-      LibvirtHelper.places(executable: "/opt/x/bin/vmrun") == [
+      HelperPlace.all(executable: "/opt/x/bin/vmrun") == [
         "/opt/x/bin/vmrun-libvirt", "/opt/x/libexec/vmrun/vmrun-libvirt", "/opt/x/libexec/vmrun-libvirt",
         "/usr/local/libexec/vmrun-libvirt", "/usr/libexec/vmrun-libvirt",
       ])
     #expect(
-      LibvirtHelper.places(executable: "/usr/bin/vmrun") == [
+      HelperPlace.all(executable: "/usr/bin/vmrun") == [
         "/usr/bin/vmrun-libvirt", "/usr/libexec/vmrun/vmrun-libvirt", "/usr/libexec/vmrun-libvirt",
         "/usr/local/libexec/vmrun-libvirt",
       ])
-    #expect(LibvirtHelper.places(executable: "/vmrun").first == "/vmrun-libvirt")
-    #expect(LibvirtHelper.places(executable: nil).count == 2)
+    #expect(HelperPlace.all(executable: "/vmrun").first == "/vmrun-libvirt")
+    #expect(HelperPlace.all(executable: nil).count == 2)
   }
 
   @Test func whereNothingServesBothCausesAreNamed() {

@@ -95,9 +95,6 @@ import Testing
     expect(answer("[1]")[0], "libvirt.helper", .fails)
     expect(answer("", .timedOut)[0], "libvirt.connect", .fails, "within 8 s")
     expect(LibvirtChecks.noHelper, "libvirt.helper", .fails, remedy: "vmrun-libvirt")
-    #expect(LibvirtChecks.places("/opt/bin").first == "/opt/bin/vmrun-libvirt")
-    #expect(
-      LibvirtChecks.helper("/nonexistent") == nil || LibvirtChecks.helper("/nonexistent")?.hasPrefix("/usr/") == true)
     // What comes from elsewhere reaches a terminal as printable text.
     let hostile = answer("{\"connected\":false,\"error\":\"\\u001b[31mred\",\"uri\":\"x\"}")
     #expect(!hostile[1].text.utf8.contains(0x1B))

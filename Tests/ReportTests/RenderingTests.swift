@@ -3,13 +3,13 @@ import Testing
 
 @testable import Report
 
-/// Writes pages for eyes: `REPORT_RENDER=FOLDER swift test --filter RenderingTests`.
+/// Every output as a file; kept for eyes by `REPORT_RENDER=FOLDER swift test --filter RenderingTests`.
 struct RenderingTests {
-  static var folder: String? { ProcessInfo.processInfo.environment["REPORT_RENDER"] }
-
-  @Test(.enabled(if: folder != nil, "REPORT_RENDER names no folder for the pages"))
-  func pagesAreWritten() throws {
-    let folder = try #require(Self.folder)
+  @Test func outputsAreWholeTexts() throws {
+    let wanted = ProcessInfo.processInfo.environment["REPORT_RENDER"]
+    let folder = wanted ?? NSTemporaryDirectory() + "report-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { if wanted == nil { try? FileManager.default.removeItem(atPath: folder) } }
     let bench = Synthetic.bench()
     let outputs: [(String, String)] = [
       ("bench.html", bench.html()), ("isolation.html", Synthetic.isolation.html()), ("bench.json", bench.json()),
@@ -19,7 +19,8 @@ struct RenderingTests {
     ]
     for (name, text) in outputs {
       try text.write(toFile: folder + "/" + name, atomically: true, encoding: .utf8)
-      #expect(!text.isEmpty)
+      #expect(text.utf8.last == UInt8(ascii: "\n"), "\(name)")
+      #expect(try String(contentsOfFile: folder + "/" + name, encoding: .utf8) == text, "\(name)")
     }
   }
 }

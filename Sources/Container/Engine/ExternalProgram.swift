@@ -33,11 +33,11 @@ enum ExternalProgram {
     let output = try memory("output")
     try naming(path) { () throws(SystemError) in try standardInput.writeFully(input) }
     _ = lseek(standardInput.rawValue, 0, SEEK_SET)
-    let (argv, envp) = (StringVector(arguments), StringVector(environment))
+    let argv = CStrings(arguments)
+    let envp = CStrings(environment)
     // unsafe: both arrays end with a null pointer and outlive the call, which returns after the program was executed.
-    let pid = withExtendedLifetime((argv, envp)) {
-      unsafe ccontainer_start_program(path, argv.array, envp.array, standardInput.rawValue, output.rawValue)
-    }
+    let pid = unsafe ccontainer_start_program(
+      path, argv.array, envp.array, standardInput.rawValue, output.rawValue)
     guard pid > 0 else { throw ContainerError("", SystemError("execute", path, .current)) }
     var status: Int32 = 0
     if let timeout {

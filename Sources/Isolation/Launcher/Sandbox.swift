@@ -41,13 +41,11 @@ final class Sandbox {
   init(_ words: [String], variables: [String], signals: SharedFile) throws(IsolationError) {
     self.signals = signals
     var ends: [Int32] = [-1, -1, -1]
-    let arguments = CStrings(words)
-    let environment = CStrings(variables)
+    let arguments = CStrings(words.map { Array($0.utf8) })
+    let environment = CStrings(variables.map { Array($0.utf8) })
     // unsafe: both arrays end in null pointers, and outlive the call, as the three ends do.
-    let process = withExtendedLifetime((arguments, environment)) {
-      unsafe ends.withUnsafeMutableBufferPointer {
-        unsafe cisolation_start("/proc/self/exe", arguments.array, environment.array, $0.baseAddress)
-      }
+    let process = unsafe ends.withUnsafeMutableBufferPointer {
+      unsafe cisolation_start("/proc/self/exe", arguments.array, environment.array, $0.baseAddress)
     }
     guard process > 0 else { throw IsolationError("cannot start vmrun: \(Errno.current)") }
     self.process = process

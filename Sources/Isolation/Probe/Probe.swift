@@ -105,32 +105,9 @@ public enum Probe {
 
   /// Starts this program to do nothing, and waits for its end.
   private static func startNothing() -> Bool {
-    let arguments = CStrings(["vmrun", "__isolation-probe", "nothing"])
+    let arguments = CStrings(["vmrun", "__isolation-probe", "nothing"].map { Array($0.utf8) })
     let variables = CStrings([])
     // unsafe: both arrays end in null pointers, and outlive the call.
-    let status = withExtendedLifetime((arguments, variables)) {
-      unsafe cisolation_run("/proc/self/exe", arguments.array, variables.array)
-    }
-    return status == 0
-  }
-}
-
-/// An array of C strings that ends in a null pointer.
-@safe final class CStrings {
-  let array: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-  private let count: Int
-
-  init(_ strings: [String]) {
-    count = strings.count
-    unsafe array = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: count + 1)
-    // unsafe: one place more than there are strings, for the null pointer.
-    for (index, text) in strings.enumerated() { unsafe array[index] = strdup(text) }
-    unsafe array[count] = nil
-  }
-
-  deinit {
-    // unsafe: init allocated them, each once.
-    for index in 0..<count { unsafe free(array[index]) }
-    unsafe array.deallocate()
+    return unsafe cisolation_run("/proc/self/exe", arguments.array, variables.array) == 0
   }
 }

@@ -2,6 +2,7 @@ import Bench
 import CLinux
 import Isolation
 import Kernels
+import Machine
 import Report
 import System
 
@@ -30,7 +31,7 @@ enum BenchTool {
       let interruption = try Bench.Interruption(takesSignals: true)
       let stage = try Stage(arguments.folder)
       defer { stage.close() }
-      try stage.fill()
+      try stage.fill(helper: HelperPlace.find(executable: OwnProgram.path()))
       var report = BenchReport()
       report.version = version
       report.date = Int64(time(nil))
@@ -90,7 +91,7 @@ enum BenchTool {
   private static func readBaseline(_ path: String) throws(UsageError) -> BenchReport {
     do throws(SystemError) {
       let file = try FileDescriptor.open(path, O_RDONLY)
-      let text = try BenchFiles.rest(of: file)
+      let text = try file.rest(limit: BenchFiles.mostBytes)
       do throws(ReportError) { return try BenchReport.decode(text) } catch {
         throw SystemError("", "", .invalid)
       }
@@ -171,7 +172,7 @@ enum BenchTool {
 /// Files of the bench's outputs.
 enum BenchFiles {
   /// A report that is read is not longer, in bytes.
-  private static let mostBytes = 16 << 20
+  static let mostBytes = 16 << 20
 
   static func write(_ text: String, _ path: String) throws(BenchError) {
     if path == "-" {
@@ -184,22 +185,5 @@ enum BenchFiles {
     } catch {
       throw BenchError(error.description)
     }
-  }
-
-  static func rest(of file: borrowing FileDescriptor) throws(SystemError) -> [UInt8] {
-    var all: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 64 << 10)
-    while all.count <= mostBytes {
-      var count = 0
-      var failure: SystemError?
-      // unsafe: the array's own bytes.
-      unsafe chunk.withUnsafeMutableBytes { bytes in
-        do throws(SystemError) { count = try unsafe file.read(into: bytes) } catch { failure = error }
-      }
-      if let failure { throw failure }
-      if count == 0 { break }
-      all += chunk[..<count]
-    }
-    return all
   }
 }

@@ -24,7 +24,7 @@ enum DoctorTool {
       return 125
     }
     let isWatched = isatty(2) == 1
-    let doctor = Doctor(executable: ownPath(), interruption: interruption) { step in
+    let doctor = Doctor(executable: OwnProgram.path() ?? "/proc/self/exe", interruption: interruption) { step in
       if isWatched { Log.raw("\r\u{1B}[Kvmrun: trying \(step) ...") }
     }
     let diagnosis = doctor.examine()
@@ -40,14 +40,6 @@ enum DoctorTool {
       code = Output.standard(Screen(width: width(), hasColour: hasColour()).text(diagnosis))
     }
     return code != 0 ? code : diagnosis.isWell ? 0 : 1
-  }
-
-  /// The path of this program.
-  private static func ownPath() -> String {
-    var target = [UInt8](repeating: 0, count: 4096)
-    // unsafe: readlink writes at most the array.
-    let count = unsafe clinux_readlinkat(AT_FDCWD, "/proc/self/exe", &target, 4096)
-    return count > 0 ? String(decoding: target[..<count], as: UTF8.self) : "/proc/self/exe"
   }
 
   /// Columns of the terminal on standard output, at most 100.

@@ -1,11 +1,11 @@
-/// Strings as C takes them: an array of pointers to NUL-terminated bytes, ended by a
-/// null pointer.
-@safe struct CStrings: ~Copyable {
+/// Strings as C takes them: an array of pointers to NUL-terminated bytes, ended by a null pointer. As a value that cannot be copied
+/// it lives until the end of the scope of its name, and so do the pointers.
+@safe public struct CStrings: ~Copyable {
   private let bytes: UnsafeMutablePointer<CChar>
   private let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
 
-  /// Copies `strings`, none of which contains a zero byte.
-  init(_ strings: [[UInt8]]) {
+  /// Copies `strings`; a zero byte ends one of them early.
+  public init(_ strings: [[UInt8]]) {
     var size = 0
     for string in strings { size += string.count + 1 }
     // unsafe: freed by deinit, used by nobody else.
@@ -32,14 +32,14 @@
   }
 
   /// The array; valid as long as this value.
-  var array: UnsafePointer<UnsafeMutablePointer<CChar>?> { unsafe UnsafePointer(pointers) }
+  public var array: UnsafePointer<UnsafeMutablePointer<CChar>?> { unsafe UnsafePointer(pointers) }
 
   /// The array as C declares paths, which nobody writes to.
-  var constants: UnsafePointer<UnsafePointer<CChar>?> {
+  public var constants: UnsafePointer<UnsafePointer<CChar>?> {
     // unsafe: pointers to mutable and to constant characters have the same layout.
     unsafe UnsafeRawPointer(pointers).assumingMemoryBound(to: UnsafePointer<CChar>?.self)
   }
 
-  /// The first string.
-  var first: UnsafeMutablePointer<CChar>? { unsafe pointers[0] }
+  /// The first string; nil without any.
+  public var first: UnsafeMutablePointer<CChar>? { unsafe pointers[0] }
 }
