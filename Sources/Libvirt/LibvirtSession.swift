@@ -49,7 +49,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
   private static let settlingInterval: UInt64 = 10_000_000
 
   /// Runs what `handover` asks for; `program` is vmrun's own file, the guest's init.
-  /// - Returns: how it ended, and what ran, if it came to that.
+  /// - Returns: how it ended, and what ran; its machine is "none" when it did not come to that.
   public static func run(_ handover: Handover, program: SharedFile, timeline: Timeline) -> (Outcome, BackendReport) {
     var backend = BackendReport(
       name: "libvirt", acceleration: "emulation", machine: "none", reason: handover.reason,
@@ -58,7 +58,7 @@ public final class LibvirtSession: EventHandler, InputPumpClient, @unchecked Sen
       let session = try LibvirtSession(handover, program, timeline)
       let outcome = try session.run()
       backend.acceleration = session.isAccelerated ? "kvm" : "emulation"
-      backend.machine = session.machine.rawValue
+      if session.hasStarted { backend.machine = session.machine.rawValue }
       return (outcome, backend)
     } catch {
       Terminal.restore()

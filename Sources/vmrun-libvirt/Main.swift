@@ -45,7 +45,13 @@ private func run(_ file: consuming FileDescriptor, _ program: SharedFile) -> Int
   timeline.end(.backend, after: handover.chosen)
   let (outcome, backend) = LibvirtSession.run(handover, program: program, timeline: timeline)
   timeline.end(.teardown)
-  if let message = outcome.message { Log.message(message) }
+  if let message = outcome.message {
+    // Why libvirt at all belongs to what went wrong with it; otherwise it was told when the machine started.
+    if backend.machine == "none", handover.reason != Handover.asked, !handover.configuration.quiet {
+      Log.message("backend libvirt: \(handover.reason)")
+    }
+    Log.message(message)
+  }
   TimingsReport(timeline, backend: backend).print(
     TimingsFormat(rawValue: handover.timings), exitCode: outcome.exitCode)
   return outcome.exitCode

@@ -1,3 +1,4 @@
+import CLinux
 import Kernels
 import Machine
 import System
@@ -91,8 +92,12 @@ struct MachineLaunch {
     case .helper(var handover):
       handover.parsed = timeline.reached(.parse) ?? 0
       handover.chosen = timeline.reached(.backend) ?? 0
-      // It comes back only when there is nobody to hand over to.
-      Log.message(Self.failure(handover, LibvirtHelper.execute(handover)))
+      // It comes back only when there is nobody to hand over to; a kernel that is not there is then still the first thing to tell.
+      let problem = LibvirtHelper.execute(handover)
+      if let path = configuration.kernel, let errno = Self.obstacle(path) {
+        Log.message("--kernel \(path): \(errno)")
+      }
+      Log.message(Self.failure(handover, problem))
       return 125
     case .direct(let report):
       if backend == .auto, configuration.kernel != nil, !configuration.quiet {
@@ -118,6 +123,12 @@ struct MachineLaunch {
       throw KernelsError("a command in a VM needs a Linux kernel, and \(KernelCatalogue.noKernel)")
     }
     return entry.path
+  }
+
+  /// What keeps the file from being read; nil for nothing.
+  private static func obstacle(_ path: String) -> Errno? {
+    // unsafe: the path is NUL-terminated for the call.
+    unsafe access(path, R_OK) == 0 ? nil : .current
   }
 
   /// What is said when the helper cannot be executed.

@@ -288,6 +288,12 @@ SH
   timeout -s KILL 30 unshare -m --propagation private sh "$T/without" "$VMRUN" --backend libvirt --kernel "$K" --rootfs "$R" -- true >out 2>err
   is "exit code" $? 125
   has "message" err '^vmrun: .*no libvirt daemon here; install one: apt install libvirt-daemon'
+  # Without KVM either, both causes are told.
+  { echo '[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm || exit 99'; cat without; } >neither
+  timeout -s KILL 30 unshare -m --propagation private sh "$T/neither" "$VMRUN" --kernel "$K" --rootfs "$R" -- true >out 2>err
+  is "exit code without KVM" $? 125
+  has "KVM's cause" err '^vmrun: backend libvirt: .*/dev/kvm'
+  has "libvirt's cause" err '^vmrun: .*no libvirt daemon here'
   timeout -s KILL 30 unshare -m --propagation private sh "$T/without" "$WORK/bin/vmrun-libvirt" --check >out 2>err
   is "exit code of --check" $? 0
   has "the check" out '"connected":false,"error":"there is no libvirt daemon.*"fix":"apt install libvirt-daemon'
@@ -305,6 +311,7 @@ SH
   timeout -s KILL 60 unshare -m --propagation private sh "$T/without" "$VMRUN" --backend libvirt --kernel "$K" --rootfs "$R" -- true >out 2>err
   is "exit code" $? 125
   has "message" err '^vmrun: .*(qemu|emulator|capabilit)'
+  hasnot "what was asked for needs no reason" err '^vmrun: backend libvirt'
 }
 
 test_no_library() {
