@@ -94,7 +94,9 @@ public enum KVMProbe {
     switch error {
     case .absent(let path): (reason, remedy) = ("\(path) is not there", "modprobe kvm_intel || modprobe kvm_amd")
     case .notPermitted(let path):
-      (reason, remedy) = ("\(path): permission denied", "usermod -aG kvm \"$USER\", and log in again")
+      (reason, remedy) = (
+        "\(path): permission denied", "usermod -aG kvm \"$USER\", and log in again; vmrun doctor tells more"
+      )
     case .busy(let path): (reason, remedy) = ("\(path) is busy: another hypervisor holds the processor", "")
     default: (reason, remedy) = (error.description, "")
     }
