@@ -273,7 +273,7 @@ extension Arm {
     addNote("served by libvirt, \(how), machine \(backend.machine.isEmpty ? "unknown" : backend.machine)")
     if !backend.reason.isEmpty { addNote(backend.reason) }
     addNote(
-      "QEMU belongs to libvirt's daemon: its CPU time, system calls and PSS are not in the figures, only in the host's available memory"
+      "QEMU is the child of libvirt's daemon: its CPU time, system calls and peak are not in the figures, its PSS is"
     )
   }
 }

@@ -92,7 +92,7 @@ extension BenchRun {
     var children: [Child] = []
     defer { endWaiting(children, of: candidate) }
     guard startWaiting(candidate, &children, until: 1) == nil, let child = children.first else { return nil }
-    return Memory.share(of: Memory.tree(of: child.pid), guestMemory: candidate.guestMemory)
+    return Memory.share(of: ProcessTree.of(child.pid), guestMemory: candidate.guestMemory)
   }
 
   // MARK: Several at once
@@ -173,7 +173,7 @@ extension BenchRun {
           break
         }
         var processes: [Int32] = []
-        for child in children { processes += Memory.tree(of: child.pid) }
+        for child in children { processes += ProcessTree.of(child.pid) }
         let share = Memory.share(of: processes, guestMemory: 0)
         let available = Memory.available() ?? 0
         report.density.append(

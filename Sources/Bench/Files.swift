@@ -65,18 +65,7 @@ enum Files {
   }
 
   /// The names in `folder` without "." and "..", sorted; empty when it cannot be read.
-  static func names(in folder: String) -> [String] {
-    // unsafe: the stream is closed on every way out, and the path is NUL-terminated for the call.
-    guard let stream = unsafe opendir(folder) else { return [] }
-    defer { _ = unsafe closedir(stream) }
-    var names: [String] = []
-    // unsafe: an entry is valid until the next readdir, and its name is NUL-terminated.
-    while names.count < 100_000, let entry = unsafe readdir(stream) {
-      let name = unsafe String(cString: clinux_dirent_name(entry))
-      if name != "." && name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
+  static func names(in folder: String) -> [String] { directoryNames(folder) ?? [] }
 
   /// Removes `folder` and all that is in it, following no link and entering no mount but by its own path; mounts below are taken away
   /// first. Deeper than 64 folders it gives up.

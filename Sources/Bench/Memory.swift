@@ -11,26 +11,6 @@ enum Memory {
     var guest: UInt64 = 0
   }
 
-  /// The processes that descend from `root`, with itself.
-  static func tree(of root: Int32) -> [Int32] {
-    var parents: [(pid: Int32, parent: Int32)] = []
-    for name in Files.names(in: "/proc") {
-      guard let pid = Int32(name), let text = Files.read("/proc/\(name)/stat", limit: 1024) else { continue }
-      // The second field, the name, may hold anything; the last parenthesis ends it.
-      guard let close = text.lastIndex(of: UInt8(ascii: ")")) else { continue }
-      let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "))
-      guard fields.count > 1, let parent = Int32(String(decoding: fields[1], as: UTF8.self)) else { continue }
-      parents.append((pid, parent))
-    }
-    var tree = [root]
-    var next = 0
-    while next < tree.count {
-      for entry in parents where entry.parent == tree[next] && !tree.contains(entry.pid) { tree.append(entry.pid) }
-      next += 1
-    }
-    return tree
-  }
-
   /// What `processes` hold; nil when none of them can be read. With `guestMemory` above 0, large mappings without a file, or of the
   /// kernel's file that is mapped as guest memory, count as the guest's.
   static func share(of processes: [Int32], guestMemory: UInt64) -> Share? {

@@ -50,20 +50,7 @@ enum SystemFile {
   }
 
   /// The names in a folder but "." and "..", in order; nil when it cannot be read.
-  static func names(_ path: String, most: Int = 4096) -> [String]? {
-    // unsafe: opendir gives a stream of its own, which is closed below.
-    guard let stream = unsafe opendir(path) else { return nil }
-    defer { unsafe _ = closedir(stream) }
-    var names: [String] = []
-    while names.count < most, let entry = unsafe readdir(stream) {
-      // unsafe: the entry's name ends in NUL and is valid until the next readdir.
-      guard let text = unsafe clinux_dirent_name(entry) else { continue }
-      let name = unsafe String(cString: text)
-      if name != ".", name != ".." { names.append(name) }
-    }
-    names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    return names
-  }
+  static func names(_ path: String, most: Int = 4096) -> [String]? { directoryNames(path, limit: most) }
 
   /// Where a symbolic link leads, or an empty text.
   static func link(_ path: String) -> String {

@@ -1,4 +1,5 @@
 import CLinux
+import System
 
 /// What is in folders.
 enum Listing {
@@ -6,18 +7,7 @@ enum Listing {
   static let limit = 4096
 
   /// The names in `folder` without "." and "..", sorted; empty when it cannot be read.
-  static func names(in folder: String) -> [String] {
-    // unsafe: the stream is closed on every way out, and the path is NUL-terminated for the call.
-    guard let stream = unsafe opendir(folder) else { return [] }
-    defer { _ = unsafe closedir(stream) }
-    var names: [String] = []
-    // unsafe: an entry is valid until the next readdir, and its name is NUL-terminated.
-    while names.count < limit, let entry = unsafe readdir(stream) {
-      let name = unsafe String(cString: clinux_dirent_name(entry))
-      if name != "." && name != ".." { names.append(name) }
-    }
-    return names.sorted()
-  }
+  static func names(in folder: String) -> [String] { directoryNames(folder, limit: limit) ?? [] }
 
   /// Whether `path` is there and no folder.
   static func isFile(_ path: String) -> Bool {

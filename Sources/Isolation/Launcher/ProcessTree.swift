@@ -1,40 +1,8 @@
 import CLinux
 import System
 
-/// Processes of the host, as /proc shows them.
-enum ProcessTree {
-  /// `root` and all that descend from it, and the QEMUs that libvirt's daemon runs for any of them.
-  static func of(_ root: Int32) -> [Int32] {
-    var parents: [(process: Int32, parent: Int32)] = []
-    for name in SystemFile.names("/proc", most: 65_536) ?? [] {
-      guard let number = Text.number(name.utf8), let process = Int32(exactly: number),
-        let fields = statistics("/proc/\(process)/stat"), fields.count > 1,
-        let parent = Text.number(fields[1]).flatMap({ Int32(exactly: $0) })
-      else { continue }
-      parents.append((process, launcher(of: process) ?? parent))
-    }
-    var tree = [root]
-    var index = 0
-    while index < tree.count {
-      for (process, parent) in parents where parent == tree[index] && !tree.contains(process) { tree.append(process) }
-      index += 1
-    }
-    return tree
-  }
-
-  /// The process that had libvirt start `process`: a QEMU's command line holds the domain's name, which begins with vmrun's process ID.
-  private static func launcher(of process: Int32) -> Int32? {
-    guard SystemFile.line("/proc/\(process)/comm").hasPrefix("qemu-"),
-      let words = SystemFile.read("/proc/\(process)/cmdline", limit: 4096).bytes?.split(separator: 0)
-    else { return nil }
-    let mark = Array("guest=vmrun-".utf8)
-    for word in words where word.starts(with: mark) {
-      let digits = word.dropFirst(mark.count).prefix { $0 != UInt8(ascii: "-") }
-      return Text.number(digits).flatMap { Int32(exactly: $0) }
-    }
-    return nil
-  }
-
+/// What else the observer wants to know of them.
+extension ProcessTree {
   static func threads(of process: Int32) -> [Int32] {
     (SystemFile.names("/proc/\(process)/task") ?? []).compactMap { name in
       Text.number(name.utf8).flatMap { Int32(exactly: $0) }
@@ -47,18 +15,10 @@ enum ProcessTree {
     var sum: UInt64 = 0
     for process in processes {
       // proc(5): utime, stime, cutime and cstime are fields 14 to 17; the state is field 3.
-      guard let fields = statistics("/proc/\(process)/stat"), fields.count > 14 else { continue }
+      guard let fields = Self.fields(of: process), fields.count > 14 else { continue }
       for field in fields[11...14] { sum &+= Text.number(field) ?? 0 }
     }
     return sum &* 1000 / ticks
-  }
-
-  /// The fields behind the process's name, from the state on.
-  private static func statistics(_ path: String) -> [ArraySlice<UInt8>]? {
-    guard let bytes = SystemFile.read(path, limit: 4096).bytes,
-      let border = bytes.lastIndex(of: UInt8(ascii: ")"))
-    else { return nil }
-    return Text.fields(bytes[(border + 1)...].prefix { $0 != UInt8(ascii: "\n") })
   }
 
   /// What the host shows about the privileges of one process.
